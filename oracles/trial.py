@@ -1,0 +1,193 @@
+"""What is tried: a scalar per sample, the gradient claimed for it, and the point. One shape for losses and layers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy import asarray as _asarray  # np.asarray makes balls while a subject runs on them
+
+from oracles.ball import BallArray, lift
+from oracles.tree import is_float_leaf, leaves, map_leaves, match, replace_leaves
+
+Array = np.ndarray[Any, Any]
+
+
+class ContractError(ValueError):
+    """What the subject returned cannot be a gradient of what it computes: wrong structure, shape or type."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A subject at a point.
+
+    `value(args)` has shape B (one number per sample; B = () for a scalar loss) and `gradient(args)` gives, for every
+    float leaf of the arguments `wrt`, an array of shape B + core, where the leaf has shape core (shared by the samples)
+    or B + core (one slice per sample).
+    """
+
+    subject: tuple[Callable[..., Any], ...]
+    value: Callable[[Sequence[Any]], Any]
+    gradient: Callable[[Sequence[Any]], list[Any]]
+    args: tuple[Any, ...]
+    wrt: tuple[int, ...]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What each differentiated leaf is called: the parameter's own name, with its path in a container."""
+        try:
+            parameters = [p.name for p in inspect.signature(self.subject[0]).parameters.values()]
+        except (TypeError, ValueError):
+            parameters = []
+        roots = [parameters[i] if i < len(parameters) else f"args[{i}]" for i in self.wrt]
+        return [root + path for root, i in zip(roots, self.wrt, strict=True) for path, _ in leaves(self.args[i])]
+
+    @cached_property
+    def parameters(self) -> list[Array]:
+        """The differentiated leaves, as float arrays."""
+        return [_asarray(leaf) for i in self.wrt for _, leaf in leaves(self.args[i])]
+
+    def arguments(self, parameters: Sequence[Any] | None = None, lifted: bool = True) -> tuple[Any, ...]:
+        """Fresh arguments: on balls or as floats, with the differentiated leaves replaced if any are given."""
+        convert = lift if lifted else _copy
+        args = [map_leaves(convert, a) for a in self.args]
+        if parameters is not None:
+            rest = list(parameters)
+            for i in self.wrt:
+                count = sum(1 for _ in leaves(self.args[i]))
+                args[i] = replace_leaves(self.args[i], rest[:count])
+                del rest[:count]
+        return tuple(args)
+
+    def take(self, samples: Array) -> Trial:
+        """The same trial on some of its samples only. Requires `separable`."""
+        pick = lambda leaf: leaf[samples]  # noqa: E731
+        return Trial(
+            self.subject,
+            self.value,
+            self.gradient,
+            tuple(_map_arrays(pick, a) for a in self.args),
+            self.wrt,
+        )
+
+    def separable(self, batch: tuple[int, ...]) -> bool:
+        """Whether every array argument has the one batch axis in front, so that samples can be tried on their own."""
+        arrays = [a for arg in self.args for a in _arrays(arg)]
+        return len(batch) == 1 and all(a.ndim >= 1 and a.shape[0] == batch[0] for a in arrays)
+
+
+def _copy(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
+def _arrays(value: Any) -> list[Array]:
+    found: list[Array] = []
+    _map_arrays(found.append, value)
+    return found
+
+
+def _map_arrays(function: Callable[[Array], Any], value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return function(value)
+    if isinstance(value, dict):
+        return {k: _map_arrays(function, v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_map_arrays(function, v) for v in value)
+    return value
+
+
+def _checked_wrt(args: Sequence[Any], wrt: int | Sequence[int]) -> tuple[int, ...]:
+    positions = (wrt,) if isinstance(wrt, int) else tuple(wrt)
+    for i in positions:
+        if not isinstance(i, int) or not -len(args) <= i < len(args):
+            raise ValueError(f"wrt: expected positions of the {len(args)} arguments, got {i!r}")
+        if not any(True for _ in leaves(args[i])):
+            kind = f"{type(args[i]).__name__} {getattr(args[i], 'dtype', '')}".strip()
+            raise ValueError(f"wrt: argument {i} ({kind}) has no float array to differentiate by; give a float64 array")
+    return tuple(i % len(args) for i in positions)
+
+
+def loss_trial(
+    loss: Callable[..., Any], gradient: Callable[..., Any], args: Sequence[Any], wrt: int | Sequence[int]
+) -> Trial:
+    """A trial of `loss(*args)` (a scalar, or one number per sample) and `gradient(*args)`."""
+    positions = _checked_wrt(args, wrt)
+
+    def claimed(arguments: Sequence[Any]) -> list[Any]:
+        made = gradient(*arguments)
+        return _matched(made, [args[i] for i in positions], isinstance(wrt, int))
+
+    return Trial((loss, gradient), lambda arguments: loss(*arguments), claimed, tuple(args), positions)
+
+
+def layer_trial(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    args: Sequence[Any],
+    wrt: int | Sequence[int] | None,
+    seed: int,
+) -> Trial:
+    """A trial of a layer against random cotangents c: the scalar is <c, forward(*args)>, its gradient backward(c, ...).
+
+    forward returns `out`, or `(out, cache)`, or `(out1, out2, ..., cache)`; backward is called as `backward(c, cache)`
+    (one c for each output), or as `backward(c, *args)` if there is no cache.
+    """
+    positions = _checked_wrt(
+        args, [i for i, a in enumerate(args) if any(True for _ in leaves(a))] if wrt is None else wrt
+    )
+    sample = forward(*(map_leaves(_copy, a) for a in args))
+    outputs, _ = _split(sample)
+    random = np.random.default_rng(seed)
+    cotangents = [random.standard_normal(np.shape(out)) for out in outputs]
+
+    def on(arguments: Sequence[Any]) -> list[Any]:
+        """The cotangents as what the arguments are: balls on balls, floats on floats."""
+        on_balls = any(isinstance(leaf, BallArray) for a in arguments for _, leaf in leaves(a))
+        return [lift(c) if on_balls else c.copy() for c in cotangents]
+
+    def value(arguments: Sequence[Any]) -> Any:
+        parts, _ = _split(forward(*arguments))
+        return sum(np.sum(c * out) for c, out in zip(on(arguments), parts, strict=True))
+
+    def claimed(arguments: Sequence[Any]) -> list[Any]:
+        made = forward(*arguments)
+        _, cache = _split(made)
+        given = on(arguments)
+        result = backward(*given, cache) if isinstance(made, tuple) else backward(*given, *arguments)
+        return _matched(result, [args[i] for i in positions], len(positions) == 1)
+
+    return Trial((forward, backward), value, claimed, tuple(args), positions)
+
+
+def _split(made: Any) -> tuple[tuple[Any, ...], Any]:
+    if not isinstance(made, tuple):
+        return (made,), None
+    outputs = tuple(out for out in made[:-1])
+    if not outputs or not all(is_float_leaf(out) for out in outputs):
+        raise ContractError("forward: expected out, (out, cache) or (out1, ..., cache) with float arrays as outputs")
+    return outputs, made[-1]
+
+
+def _matched(gradient: Any, arguments: list[Any], single: bool) -> list[Any]:
+    try:
+        if single:
+            one = len(arguments) == 1 and isinstance(gradient, tuple) and len(gradient) == 1
+            return match(gradient[0] if one and is_float_leaf(arguments[0]) else gradient, arguments[0])
+        return match(gradient, tuple(arguments))
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+
+
+def batch_shape(trial: Trial, value: Any, gradients: Sequence[Any]) -> tuple[int, ...]:
+    """B, after checking that every gradient has shape B + core for its parameter. Raises ContractError."""
+    batch = tuple(int(n) for n in np.shape(value))
+    for name, parameter, gradient in zip(trial.names, trial.parameters, gradients, strict=True):
+        came, has = tuple(int(n) for n in np.shape(gradient)), parameter.shape
+        if came not in (batch + has, has if has[: len(batch)] == batch else batch + has):
+            per = f" for each of the {batch} losses" if batch else ""
+            raise ContractError(f"gradient of {name}: expected shape {batch + has if batch else has}{per}, got {came}")
+    return batch
