@@ -145,10 +145,18 @@ def lift(values: object) -> BallArray:
     return BallArray(lifted.reshape(numbers.shape))
 
 
+def balls(value: object) -> BallArray:
+    """Balls from what a subject computed: as `lift`, but plain floats are noted as numbers it may have rounded."""
+    raw = operand(value)
+    if raw is NotImplemented:
+        raise NotCertifiableError(f"expected real numbers or balls, got {type(value).__name__}")
+    return wrap(seal(raw) if isinstance(raw, _ndarray) else raw)
+
+
 def from_nested(values: Sequence[object]) -> BallArray:
     """A `BallArray` from nested sequences that hold balls, plain numbers and arrays."""
     if any(isinstance(v, list | tuple | BallArray | _ndarray) for v in values):
-        parts = [from_nested(v) if isinstance(v, list | tuple) else wrap(operand(v)) for v in values]
+        parts = [from_nested(v) if isinstance(v, list | tuple) else balls(v) for v in values]
         shapes = {part.shape for part in parts}
         if len(shapes) != 1:
             raise ValueError(f"cannot make one array of pieces of shapes {sorted(shapes)}")
@@ -722,7 +730,9 @@ _TESTS: dict[np.ufunc, Callable[[arb], bool]] = {
 def _evaluate(ufunc: np.ufunc, raw: Sequence[Raw]) -> Any:
     if ufunc in EXACT:
         # frompyfunc hands plain numbers through, so operands that are not yet balls become balls first.
-        ready = raw if ufunc.nin == 1 or ufunc in (np.add, np.subtract, np.multiply, np.true_divide) else map(_as_arb, raw)
+        ready = (
+            raw if ufunc.nin == 1 or ufunc in (np.add, np.subtract, np.multiply, np.true_divide) else map(_as_arb, raw)
+        )
         return wrap(EXACT[ufunc](*ready))
     if ufunc in TRANSCENDENTAL:
         result = TRANSCENDENTAL[ufunc](*map(_as_arb, raw))
@@ -735,11 +745,11 @@ def _evaluate(ufunc: np.ufunc, raw: Sequence[Raw]) -> Any:
     if ufunc in (np.logical_and, np.logical_or, np.logical_xor):
         return ufunc(*(compare("not_equal", r, 0) for r in raw))
     if ufunc is np.floor_divide:
-        return wrap(raw[0]) // wrap(raw[1])
+        return balls(raw[0]) // balls(raw[1])
     if ufunc is np.remainder:
-        return wrap(raw[0]) % wrap(raw[1])
+        return balls(raw[0]) % balls(raw[1])
     if ufunc is np.matmul:
-        return FUNCTIONS[np.matmul](*map(wrap, raw))
+        return FUNCTIONS[np.matmul](*map(balls, raw))
     raise NotCertifiableError(f"the ufunc {ufunc.__name__} has no version for balls")
 
 
@@ -771,7 +781,7 @@ def apply_ufunc(
         first, second = (_asarray(r, dtype=object) for r in raw)
         return _evaluate(ufunc, [first.reshape(first.shape + (1,) * second.ndim), second])
     elif method in ("reduce", "accumulate") and (ufunc, method) in REDUCTIONS:
-        result = REDUCTIONS[ufunc, method](wrap(raw[0]), **{"axis": 0, **kwargs})
+        result = REDUCTIONS[ufunc, method](balls(raw[0]), **{"axis": 0, **kwargs})
     else:
         raise NotCertifiableError(f"{ufunc.__name__}.{method} has no version for balls")
     return _deliver(result, out, where)

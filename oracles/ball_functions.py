@@ -24,6 +24,7 @@ from oracles.ball import (
     REDUCTIONS,
     BallArray,
     Function,
+    balls,
     compare,
     from_nested,
     larger,
@@ -86,12 +87,73 @@ def _into(out: Any, result: Any) -> Any:
 
 
 _STRUCTURAL: Iterable[Any] = (
-    *(np.reshape, np.ravel, np.transpose, np.matrix_transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.expand_dims),
-    *(np.squeeze, np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack, np.block, np.split),
-    *(np.array_split, np.hsplit, np.vsplit, np.dsplit, np.tile, np.repeat, np.roll, np.flip, np.fliplr, np.flipud),
-    *(np.rot90, np.broadcast_to, np.broadcast_arrays, np.take, np.take_along_axis, np.compress, np.choose, np.select),
-    *(np.diag, np.diagflat, np.diagonal, np.trace, np.tril, np.triu, np.atleast_1d, np.atleast_2d, np.atleast_3d),
-    *(np.copy, np.append, np.insert, np.delete, np.resize, np.meshgrid, np.diff, np.kron, np.vdot, np.inner, np.outer),
+    *(
+        np.reshape,
+        np.ravel,
+        np.transpose,
+        np.matrix_transpose,
+        np.swapaxes,
+        np.moveaxis,
+        np.rollaxis,
+        np.expand_dims,
+    ),
+    *(
+        np.squeeze,
+        np.concatenate,
+        np.stack,
+        np.vstack,
+        np.hstack,
+        np.dstack,
+        np.column_stack,
+        np.block,
+        np.split,
+    ),
+    *(
+        np.array_split,
+        np.hsplit,
+        np.vsplit,
+        np.dsplit,
+        np.tile,
+        np.repeat,
+        np.roll,
+        np.flip,
+        np.fliplr,
+        np.flipud,
+    ),
+    *(
+        np.rot90,
+        np.broadcast_to,
+        np.broadcast_arrays,
+        np.take,
+        np.take_along_axis,
+        np.compress,
+        np.choose,
+        np.select,
+    ),
+    *(
+        np.diag,
+        np.diagflat,
+        np.diagonal,
+        np.trace,
+        np.tril,
+        np.triu,
+        np.atleast_1d,
+        np.atleast_2d,
+        np.atleast_3d,
+    ),
+    *(
+        np.copy,
+        np.append,
+        np.insert,
+        np.delete,
+        np.resize,
+        np.meshgrid,
+        np.diff,
+        np.kron,
+        np.vdot,
+        np.inner,
+        np.outer,
+    ),
     *(np.cumsum, np.cumprod, np.convolve, np.correlate, np.cross, np.unravel_index, np.extract),
     np.lib.stride_tricks.sliding_window_view,
     np.lib.stride_tricks.as_strided,
@@ -190,7 +252,7 @@ def filled(shape: Any, value: object, dtype: Any = None) -> Any:
         return plain
     require_float64(dtype)
     buffer = _empty(shape, dtype=object)
-    buffer.fill(wrap(operand(value))._a.item())
+    buffer.fill(balls(value)._a.item())
     return BallArray(buffer)
 
 
@@ -303,7 +365,13 @@ def _flattened(x: BallArray, axis: Any) -> tuple[np.ndarray[Any, Any], tuple[int
 
 def _reduction(ufunc: np.ufunc) -> Function:
     def reduce(
-        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: Any = False,
+        initial: Any = None,
+        where: Any = True,
     ) -> Any:
         require_float64(dtype)
         x = lift(a)._a
@@ -353,11 +421,19 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 
 @_register(np.var)
 def var(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **kwargs: Any
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    **kwargs: Any,
 ) -> Any:
     x = lift(a)
     deviation = x - mean(x, axis, keepdims=True)
-    result = sum_(np.square(deviation), axis, dtype, None, keepdims) / (_count(x, axis) - kwargs.get("correction", ddof))
+    result = sum_(np.square(deviation), axis, dtype, None, keepdims) / (
+        _count(x, axis) - kwargs.get("correction", ddof)
+    )
     return result if out is None else _into(out, result)
 
 
@@ -379,7 +455,7 @@ def _extreme(pick: Callable[[arb, arb], arb]) -> Function:
         if keepdims is True:
             result = result.reshape(kept)
         if initial is not None:
-            result = wrap(fold(result._a, wrap(operand(initial))._a))
+            result = wrap(fold(result._a, balls(initial)._a))
         return result if out is None else _into(out, result)
 
     return extreme
@@ -549,12 +625,12 @@ def steps(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Any
     if all(isinstance(v, int | np.integer) for v in (start, stop, step)):
         whole = _arange(start, stop, step)
         return whole if dtype is None or np.dtype(dtype).kind != "f" else new_array(whole.astype(dtype))
-    first, last, stride = (wrap(operand(v)) for v in (start, stop, step))
+    first, last, stride = (balls(v) for v in (start, stop, step))
     count = int(np.ceil((last - first) / stride))
     return first + _arange(max(count, 0)) * stride
 
 
 def spaced(start: Any, stop: Any, num: int = 50, endpoint: bool = True, **_: Any) -> BallArray:
     """`np.linspace` for balls: the spacing is an exact quotient."""
-    first, last = wrap(operand(start)), wrap(operand(stop))
+    first, last = balls(start), balls(stop)
     return first + _arange(num) * (last - first) / max(num - 1 if endpoint else num, 1)

@@ -1,4 +1,4 @@
-"""One evaluation of a trial on balls: the difference quotient Q along a direction, and what the gradient claims there."""
+"""One evaluation of a trial on balls: the difference quotient Q along a direction, and the gradient's claim there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from oracles.ball import BallArray, lift, mode, wrap
+from oracles.ball import BallArray, balls, lift, mode, wrap
 from oracles.magnitude import SMALLEST_NORMAL, log2_lower, log2_upper
 from oracles.subject import on_balls
 from oracles.trial import Array, Trial
@@ -57,16 +57,16 @@ class Layout:
     def shared_columns(self) -> Array:
         return np.repeat(self.shared, self.sizes)
 
-    def flat(self, gradients: Sequence[Any]) -> Array:
+    def flat(self, gradients: Sequence[BallArray]) -> Array:
         """Gradients (B + core each) as one object array (N, n)."""
-        parts = [lift(g)._a.reshape(self.samples, size) for g, size in zip(gradients, self.sizes, strict=True)]
+        parts = [g._a.reshape(self.samples, size) for g, size in zip(gradients, self.sizes, strict=True)]
         return np.concatenate(parts, axis=1)
 
     def split(self, flat: Array) -> list[Array]:
         """(N, n) -> one array for each parameter, of the parameter's own shape."""
         parts = np.split(flat, np.cumsum(self.sizes)[:-1], axis=1)
         return [
-            part[0].reshape(core) if shared else part.reshape(*self.batch, *core)
+            part[0].reshape(core) if shared else part.reshape((*self.batch, *core))
             for part, core, shared in zip(parts, self.cores, self.shared, strict=True)
         ]
 
@@ -117,9 +117,10 @@ class Evaluation:
         float64 where |g_i| is less.
         """
         size = np.maximum(log2_lower(self.claimed), SMALLEST_NORMAL)
-        with np.errstate(divide="ignore"):
-            share = np.log2(np.abs(self.direction)) + size
-        return np.where(self.finite[:, None], (share - self.log2_gap[:, None]) * _LOG10_2, -np.inf)
+        tried = (self.direction != 0) & self.finite[:, None]
+        share = np.log2(np.abs(self.direction), where=tried, out=np.zeros_like(size)) + size
+        digits: Array = np.where(tried, (share - self.log2_gap[:, None]) * _LOG10_2, -np.inf)
+        return digits
 
 
 def draw_direction(layout: Layout, log2_size: Array, included: Array, random: np.random.Generator) -> Array:
@@ -135,7 +136,9 @@ def draw_direction(layout: Layout, log2_size: Array, included: Array, random: np
         exponent[:, columns] = np.where(np.isinf(least), np.nan, least)[columns]
         factor[:, columns] = factor[0, columns]
     used = ~np.isnan(exponent)
-    return np.where(used, np.ldexp(factor, np.where(used, exponent, 0).astype(np.int64)), 0.0)
+    direction: Array = np.where(used, np.ldexp(factor, np.where(used, exponent, 0).astype(np.int64)), 0.0)
+    return direction
+    return direction
 
 
 def log2_step(layout: Layout, direction: Array, precision: int) -> Array:
@@ -177,13 +180,13 @@ def evaluate(
 
 def value_at(trial: Trial, layout: Layout, parameters: Sequence[Array]) -> Array:
     """The scalar of each sample, (N,) balls. Inside `on_balls` only."""
-    made = lift(trial.value(trial.arguments([wrap(p) for p in parameters])))
+    made = balls(trial.value(trial.arguments([wrap(p) for p in parameters])))
     return made._a.reshape(layout.samples)
 
 
 def gradient_at(trial: Trial, parameters: Sequence[Array]) -> list[BallArray]:
     """The claimed gradient of each parameter. Inside `on_balls` only."""
-    return [lift(g) for g in trial.gradient(trial.arguments([wrap(p) for p in parameters]))]
+    return [balls(g) for g in trial.gradient(trial.arguments([wrap(p) for p in parameters]))]
 
 
 def rounding_excuse(trial: Trial, layout: Layout, evaluation: Evaluation, precision: int, literals: bool) -> Array:

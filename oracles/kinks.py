@@ -1,22 +1,24 @@
 """Points where the derivative is a set: ReLU at 0, a tie in max.
 
 Beside such a point the function is smooth, so the gradient is certified there, on many sides, by the same mean value
-argument on segments that do not touch the point. At the point itself the gradient must lie between the smallest and
-the largest of these one-sided derivatives, entry by entry (the hull); which of them it takes is its convention.
+argument on segments that do not touch the point. At the point itself the gradient must lie in the hull of these
+one-sided derivatives; which element of it a subject takes is its convention. The hull is tested entry by entry, and in
+the sums and differences of two entries: giving the whole gradient to each of two tied maxima is in the first hull, but
+not in the second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from flint import arb
 
-from oracles.ball import lift
-from oracles.errors import UndecidedComparisonError
-from oracles.evaluation import Evaluation, Layout, gradient_at, hull, overlap, power_of_two, value_at
+from oracles.ball import larger, lift, smaller
+from oracles.evaluation import Evaluation, Layout, gradient_at, hull, value_at
 from oracles.magnitude import log2_upper
 from oracles.subject import on_balls
 from oracles.trial import Array, Trial
@@ -25,10 +27,13 @@ PRECISION = 1024
 _DISTANCE, _LENGTH = -300, -20
 """log2 of how far beside the point a segment begins, and of its length relative to that: short, so that the order of
 two coordinates that were tied at the point is decided all along it."""
+_SLACK = -128
+"""log2 of what the hull is widened by, relative to the largest entry: the sides are not quite at the point."""
 _DOMINANCE = 2.0**24
-"""How much the leading coordinate of a side outweighs the others."""
+"""How much the leading coordinates of a side outweigh the others."""
 _FEW = 32
-"""Up to this many coordinates each of them leads two sides; beyond it, sides are random."""
+"""Up to this many coordinates each leads two sides at once; beyond, only those that seem to be outside the hull."""
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Kink:
     @property
     def convention(self) -> str:
         """Where in the hull the subject puts its value."""
-        if self.value == self.low or self.value == self.high:
+        if self.value in (self.low, self.high):
             nearer = min(self.low, self.high, key=abs)
             return "the smaller one-sided derivative" if self.value == nearer else "the larger one-sided derivative"
         return "the midpoint" if 2 * self.value == self.low + self.high else "between the one-sided derivatives"
@@ -57,27 +62,26 @@ class Kink:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """A value that is certainly not in the hull: of one entry, or of the sum or difference of two."""
+
+    columns: tuple[int, ...]
+    sign: int
+    value: arb
+    low: arb
+    high: arb
+
+
+@dataclass(frozen=True)
 class Findings:
-    """What was found around a point: rows and columns index samples and entries."""
+    """What was found around a point."""
 
     digits: float
     """Worst certified digits beside the point, relative to the largest term of each segment's product."""
-    kinks: tuple[Kink, ...]
-    wrong_beside: Evaluation | None
+    kinks: tuple[Kink, ...] = ()
+    wrong_beside: Evaluation | None = None
     """The first segment on which the gradient was proved wrong."""
-    outside: tuple[tuple[int, int, arb, arb], ...]
-    """(row, column, value at the point, hull) of entries that are certainly outside the hull."""
-
-
-def _sides(shape: tuple[int, int], random: np.random.Generator) -> Iterator[Array]:
-    n = shape[1]
-    leaders = [*range(n), *range(n), *[None] * 8] if n <= _FEW else [None] * 32
-    for leader in leaders:
-        side = random.uniform(1, 2, shape) * random.choice([-1.0, 1.0], shape)
-        if leader is not None:
-            side[:, leader] *= _DOMINANCE
-        yield side
-        yield -side
+    outside: tuple[Outside, ...] = ()
 
 
 def examine(trial: Trial, layout: Layout, random: np.random.Generator, literals: bool) -> Findings:
@@ -85,24 +89,42 @@ def examine(trial: Trial, layout: Layout, random: np.random.Generator, literals:
 
     Raises UndecidedComparisonError if the sides, or the point itself, leave comparisons open.
     """
-    n, samples = layout.entries, layout.samples
-    low: Array | None = None
+    shape = (layout.samples, layout.entries)
+    leaders: list[tuple[int, ...]] = [(c,) for c in range(shape[1])] if shape[1] <= _FEW else []
+    leaders += [()] * (8 if leaders else 32)
+    around: list[Array] = []
+    outside: list[Outside] = []
     digits = np.inf
     with on_balls(trial.subject, PRECISION, literals=literals):
         point = [lift(p)._a for p in trial.parameters]
-        at_point = layout.flat(gradient_at(trial, point))
-        for side in _sides((samples, n), random):
-            if layout.shared_columns.any():
-                side[:, layout.shared_columns] = side[0, layout.shared_columns]
-            segment = _segment(trial, layout, point, side)
-            if segment.disjoint.any():
-                return Findings(0.0, (), segment, ())
-            digits = min(digits, float(np.min(_relative_digits(segment))))
-            low = segment.claimed if low is None else hull(low, segment.claimed)
-        assert low is not None
-        misses = np.argwhere(~overlap(low, at_point).astype(bool))
-    outside = tuple((int(r), int(c), at_point[r, c], low[r, c]) for r, c in misses)
-    return Findings(digits, tuple(_kinks(layout, low, at_point)), None, outside)
+        at_point = layout.flat(gradient_at(trial, point)).ravel()
+        for _ in range(_ROUNDS):
+            for side in _sides(shape, leaders, layout, random):
+                segment = _segment(trial, layout, point, side)
+                if segment.disjoint.any():
+                    return Findings(0.0, wrong_beside=segment)
+                digits = min(digits, float(np.min(_relative_digits(segment))))
+                around.append(segment.claimed.ravel())
+            hulls = _Hulls(np.stack(around))
+            outside = list(hulls.missing(at_point))
+            if not outside:
+                break
+            # A side may not have been seen yet: look from there before anything is said.
+            leaders = [tuple(c % shape[1] for c in miss.columns) for miss in outside[:_FEW]] * 4
+        kinks = tuple(hulls.kinks(layout, at_point))
+    return Findings(digits, kinks, None, tuple(outside))
+
+
+def _sides(
+    shape: tuple[int, int], leaders: Sequence[tuple[int, ...]], layout: Layout, random: np.random.Generator
+) -> Iterator[Array]:
+    for leading in leaders:
+        side = random.uniform(1, 2, shape) * random.choice([-1.0, 1.0], shape)
+        side[:, list(leading)] *= _DOMINANCE
+        if layout.shared_columns.any():
+            side[:, layout.shared_columns] = side[0, layout.shared_columns]
+        yield side
+        yield -side
 
 
 def _segment(trial: Trial, layout: Layout, point: list[Array], side: Array) -> Evaluation:
@@ -118,25 +140,54 @@ def _segment(trial: Trial, layout: Layout, point: list[Array], side: Array) -> E
 
 
 def _relative_digits(segment: Evaluation) -> Array:
-    """Digits of Q and G . d against the largest term of the product; infinite where every term is exactly 0."""
+    """Digits of Q and G . d against the largest term of the product, or against 1 where every term is less."""
     terms = log2_upper(segment.claimed) + np.log2(np.abs(segment.direction))
     largest = np.maximum(np.max(terms, axis=1), 0.0)
-    return np.where(segment.finite, (largest - segment.log2_gap) * np.log10(2), -np.inf)  # type: ignore[no-any-return]
+    digits: Array = np.where(segment.finite, (largest - segment.log2_gap) * np.log10(2), -np.inf)
+    return digits
 
 
-def _kinks(layout: Layout, around: Array, at_point: Array) -> Iterator[Kink]:
-    for row, column in np.ndindex(around.shape):
-        ball = around[row, column]
-        if ball.rad() > (abs(ball.mid()) + 1) * power_of_two(np.float64(_LENGTH * 4)):
+_lower = np.frompyfunc(lambda b: b.lower(), 1, 1)
+_upper = np.frompyfunc(lambda b: b.upper(), 1, 1)
+_least = np.frompyfunc(smaller, 2, 1)
+_greatest = np.frompyfunc(larger, 2, 1)
+
+
+class _Hulls:
+    """The hulls of the one-sided derivatives (S sides, K entries)."""
+
+    def __init__(self, around: Array) -> None:
+        self.around = around
+        largest = max((abs(b).upper() for b in around.ravel()), default=arb(0), key=lambda b: float(b.mid()))
+        self.slack = largest * arb(2) ** _SLACK
+        self.low = _least.reduce(_lower(around), axis=0)
+        self.high = _greatest.reduce(_upper(around), axis=0)
+        width = self.high - self.low
+        self.kinked = [k for k in range(len(width)) if width[k] > self.slack]
+
+    def missing(self, at_point: Array) -> Iterator[Outside]:
+        """The entries, and pairs of kinked entries, whose value at the point is certainly outside."""
+        for k in range(len(at_point)):
+            if self._is_outside(at_point[k], self.low[k], self.high[k]):
+                yield Outside((k,), 1, at_point[k], self.low[k], self.high[k])
+        for i, k in combinations(self.kinked[:_FEW], 2):
+            for sign in (1, -1):
+                sums = self.around[:, i] + self.around[:, k] * sign
+                value = at_point[i] + at_point[k] * sign
+                low, high = _least.reduce(_lower(sums)), _greatest.reduce(_upper(sums))
+                if self._is_outside(value, low, high):
+                    yield Outside((i, k), sign, value, low, high)
+
+    def _is_outside(self, value: arb, low: arb, high: arb) -> bool:
+        return bool(value < low - self.slack) or bool(value > high + self.slack)
+
+    def kinks(self, layout: Layout, at_point: Array) -> Iterator[Kink]:
+        for k in self.kinked:
+            row, column = divmod(k, layout.entries)
             name, index = layout.place(column)
-            low, high = _near(ball.lower()), _near(ball.upper())
-            yield Kink(name, index, layout.sample(row), low, high, _near(at_point[row, column]))
+            low, high = self._near(self.low[k]), self._near(self.high[k])
+            yield Kink(name, index, layout.sample(row), low, high, self._near(at_point[k]))
 
-
-def _near(ball: Any) -> float:
-    """The float64 nearest to a ball's midpoint, without the 2^-300 by which a side is beside the point."""
-    value = float(ball.mid())
-    return 0.0 if abs(value) < 2.0**-200 else value
-
-
-__all__ = ["Findings", "Kink", "UndecidedComparisonError", "examine"]
+    def _near(self, ball: Any) -> float:
+        """The float64 nearest to a ball's midpoint, without what being beside the point adds to a zero."""
+        return 0.0 if abs(ball) < self.slack else float(ball.mid())

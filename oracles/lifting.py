@@ -24,7 +24,7 @@ from typing import Any
 from flint import arb, ctx
 from numpy import generic, ndarray
 
-from oracles.ball import BallArray, wrap
+from oracles.ball import BallArray, balls, wrap
 
 _HOOK = "__backproof_exact__"
 _ARITHMETIC: dict[type[ast.operator], str] = {
@@ -47,15 +47,15 @@ class Exact:
     def binary(name: str, a: Any, b: Any) -> Any:
         """`a op b`, on balls if Python or NumPy would round: quotients, and anything with a float in it."""
         if not isinstance(a, BallArray) and not isinstance(b, BallArray) and _rounds(name, a, b):
-            a = _ball(a)
+            a = balls(a)
         return getattr(operator, name)(a, b)
 
     @staticmethod
     def in_place(name: str, a: Any, b: Any) -> Any:
         if not isinstance(a, BallArray) and not isinstance(b, BallArray) and _rounds(name, a, b):
-            return getattr(operator, name)(_ball(a), b)
+            return getattr(operator, name)(balls(a), b)
         if isinstance(b, BallArray) and isinstance(a, ndarray) and a.dtype.kind in "biu":
-            return getattr(operator, name)(_ball(a), b)  # an integer array cannot hold the result in any case
+            return getattr(operator, name)(balls(a), b)  # an integer array cannot hold the result in any case
         return getattr(operator, "i" + name)(a, b)
 
 
@@ -79,12 +79,6 @@ def _rounds(name: str, a: object, b: object) -> bool:
     if name == "truediv" or "f" in kinds:
         return True
     return name == "pow" and isinstance(b, int) and b < 0
-
-
-def _ball(value: Any) -> BallArray:
-    from oracles.ball import operand
-
-    return wrap(operand(value))
 
 
 # --- rewriting ------------------------------------------------------------------------------------------------------
@@ -134,16 +128,16 @@ def _rewritten(filename: str, source: str) -> dict[tuple[str, int], list[tuple[C
     except (SyntaxError, ValueError, RecursionError):
         return {}
     found: dict[tuple[str, int], list[tuple[CodeType, CodeType]]] = {}
-    for before, after in zip(_codes(plain), _codes(exact), strict=True):
+    for before, after in zip(nested_codes(plain), nested_codes(exact), strict=True):
         found.setdefault((before.co_qualname, before.co_firstlineno), []).append((before, after))
     return found
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield constant
-            yield from _codes(constant)
+            yield from nested_codes(constant)
 
 
 def exact_code(code: CodeType) -> CodeType | None:
@@ -152,15 +146,25 @@ def exact_code(code: CodeType) -> CodeType | None:
     linecache.checkcache(filename)
     source = "".join(linecache.getlines(filename))
     for before, after in _rewritten(filename, source).get((code.co_qualname, code.co_firstlineno), ()):
-        same_signature = before.co_varnames[: before.co_argcount] == code.co_varnames[: code.co_argcount]
-        if before.co_code == code.co_code and same_signature and after.co_freevars == code.co_freevars:
+        # Equality of code compares names, constants and positions: two lambdas of one line are told apart.
+        if before == code and after.co_freevars == code.co_freevars:
             return after
     return None
 
 
 # --- finding a subject's functions ----------------------------------------------------------------------------------
 
-_FOREIGN = sys.stdlib_module_names | {"numpy", "scipy", "torch", "jax", "jaxlib", "flint", "oracles", "pytest", "_pytest"}
+_FOREIGN = sys.stdlib_module_names | {
+    "numpy",
+    "scipy",
+    "torch",
+    "jax",
+    "jaxlib",
+    "flint",
+    "oracles",
+    "pytest",
+    "_pytest",
+}
 
 
 def _is_foreign(module: object) -> bool:
@@ -193,7 +197,7 @@ def _reachable(thing: object) -> Iterator[object]:
                 yield cell.cell_contents
             except ValueError:  # an empty cell: the name is assigned later
                 continue
-        names = {name for code in (thing.__code__, *_codes(thing.__code__)) for name in code.co_names}
+        names = {name for code in (thing.__code__, *nested_codes(thing.__code__)) for name in code.co_names}
         values = [thing.__globals__.get(name) for name in names]
         yield from values
         for module in (v for v in values if isinstance(v, ModuleType) and not _is_foreign(v.__name__)):
@@ -216,7 +220,9 @@ def _reachable(thing: object) -> Iterator[object]:
         yield from (item for item in thing.values() if callable(item))
     elif thing is not None and not _is_foreign(type(thing).__module__) and not isinstance(thing, ModuleType):
         yield type(thing)
-        yield from (v for v in getattr(thing, "__dict__", {}).values() if callable(v) or isinstance(v, list | tuple | dict))
+        yield from (
+            v for v in getattr(thing, "__dict__", {}).values() if callable(v) or isinstance(v, list | tuple | dict)
+        )
 
 
 @contextmanager

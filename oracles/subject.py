@@ -1,6 +1,7 @@
 """Running a subject's own, unchanged Python on balls.
 
-Inside `on_balls` the array constructors of NumPy hand out ball buffers, `np.pi` is pi, `math.*` and NumPy's elementary
+Inside `on_balls` the subject's functions find stand-ins under the names of `numpy` and `math`: the array constructors
+of NumPy hand out ball buffers, `np.pi` is pi, `math.*` and NumPy's elementary
 functions take balls, and the subject's literals are exact (see `oracles.lifting`). Everything is put back on leaving.
 """
 
@@ -13,19 +14,19 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 from flint import arb, ctx
 
 from oracles import ball_functions as functions
-from oracles.ball import EXACT, TRANSCENDENTAL, BallArray, Mode, mode, operand, wrap
+from oracles.ball import EXACT, TRANSCENDENTAL, BallArray, Mode, balls, mode, operand, wrap
 from oracles.errors import NotCertifiableError
-from oracles.lifting import exact_literals, subject_functions
+from oracles.lifting import exact_literals, nested_codes, subject_functions
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_NUMPY = os.path.dirname(os.path.abspath(np.__file__))
+_NUMPY_FILES = os.path.dirname(os.path.abspath(np.__file__))
 
 
 class _LiftedUfunc:
@@ -41,7 +42,7 @@ class _LiftedUfunc:
         raw = [operand(a) for a in args]
         if kwargs or any(r is NotImplemented for r in raw):
             return self._ufunc(*args, **kwargs)
-        return self._ufunc(*map(wrap, raw))
+        return self._ufunc(*map(balls, args))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ufunc, name)
@@ -124,10 +125,32 @@ def _math_log(x: Any, base: Any = None) -> Any:
 
 
 _MATH_NAMES = {
-    **{n: n for n in ("exp", "expm1", "log1p", "log2", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    **{
+        n: n
+        for n in (
+            "exp",
+            "expm1",
+            "log1p",
+            "log2",
+            "log10",
+            "sqrt",
+            "sin",
+            "cos",
+            "tan",
+            "sinh",
+            "cosh",
+            "tanh",
+        )
+    },
     **{n: n for n in ("exp2", "cbrt", "pow", "hypot")},
-    **{"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2"},
-    **{"asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh", "fabs": "fabs"},
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "atan2": "arctan2",
+    "asinh": "arcsinh",
+    "acosh": "arccosh",
+    "atanh": "arctanh",
+    "fabs": "fabs",
 }
 
 
@@ -140,8 +163,8 @@ def _math_attributes() -> dict[str, Any]:
         name: _math_function(numpy_name) for name, numpy_name in _MATH_NAMES.items() if hasattr(math, name)
     }
     replaced["log"] = _math_log
-    replaced["erf"] = lambda x: wrap(arb.erf(wrap(operand(x))._a.item()))
-    replaced["erfc"] = lambda x: wrap(arb.erfc(wrap(operand(x))._a.item()))
+    replaced["erf"] = lambda x: wrap(arb.erf(balls(x)._a.item()))
+    replaced["erfc"] = lambda x: wrap(arb.erfc(balls(x)._a.item()))
     replaced["floor"] = _on_ball_only(math.floor, lambda x: int(np.floor(x)))
     replaced["ceil"] = _on_ball_only(math.ceil, lambda x: int(np.ceil(x)))
     replaced["isnan"] = _on_ball_only(math.isnan, np.isnan)
@@ -152,17 +175,39 @@ def _math_attributes() -> dict[str, Any]:
 
 
 _MATH_ATTRIBUTES = _math_attributes()
+
+
+class _StandIn(ModuleType):
+    """What a subject sees under the name of a module: replaced attributes, and the module itself for all others.
+
+    The modules are never touched: numpy.random's compiled code calls `numpy.empty`, and balls would crash it.
+    """
+
+    def __init__(self, module: ModuleType, replaced: dict[str, Any]) -> None:
+        super().__init__(module.__name__, module.__doc__)
+        self.__dict__.update(replaced)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+_NUMPY, _MATH = _StandIn(np, _NUMPY_ATTRIBUTES), _StandIn(math, _MATH_ATTRIBUTES)
 _BY_IDENTITY = {
-    id(getattr(module, name)): version
-    for module, table in ((np, _NUMPY_ATTRIBUTES), (math, _MATH_ATTRIBUTES))
-    for name, version in table.items()
+    id(np): _NUMPY,
+    id(math): _MATH,
+    **{
+        id(getattr(module, name)): version
+        for module, table in ((np, _NUMPY_ATTRIBUTES), (math, _MATH_ATTRIBUTES))
+        for name, version in table.items()
+    },
 }
-"""Original function -> replacement, for names that a subject imported with `from numpy import ...`."""
+"""Module, or original function for names that a subject imported with `from numpy import ...` -> its replacement."""
 
 
 def _constants() -> list[tuple[Any, str, Any]]:
     pi, e = wrap(arb.pi()), wrap(arb(1).exp())
-    return [(np, "pi", pi), (np, "e", e), (math, "pi", pi), (math, "e", e), (math, "tau", pi * 2)]
+    return [(_NUMPY, "pi", pi), (_NUMPY, "e", e), (_MATH, "pi", pi), (_MATH, "e", e), (_MATH, "tau", pi * 2)]
 
 
 @dataclass
@@ -175,7 +220,12 @@ class Run:
 
 @contextmanager
 def on_balls(
-    subject: Sequence[object], precision: int, *, literals: bool = True, ulps: float = 0.0, by_midpoint: bool = False
+    subject: Sequence[object],
+    precision: int,
+    *,
+    literals: bool = True,
+    ulps: float = 0.0,
+    by_midpoint: bool = False,
 ) -> Iterator[Run]:
     """Everything in the block, and in particular the subject's functions, runs on balls of `precision` bits.
 
@@ -188,13 +238,13 @@ def on_balls(
         stack.callback(_restore_mode, *before)
         ctx.prec = precision
         vars(mode).update(vars(Mode(ulps=ulps, by_midpoint=by_midpoint)))
-        for module, table in ((np, _NUMPY_ATTRIBUTES), (math, _MATH_ATTRIBUTES)):
-            for name, version in table.items():
-                _replace(stack, module, name, version)
-        for module, name, value in _constants():
-            _replace(stack, module, name, value)
+        constants = _constants()
+        for stand_in, name, value in constants:
+            stack.callback(stand_in.__dict__.update, {name: stand_in.__dict__.get(name)})
+            stand_in.__dict__[name] = value
+        versions = _BY_IDENTITY | {id(getattr(s._module, name)): value for s, name, value in constants}
         for function in reached:
-            _replace_globals(stack, function)
+            _replace_names(stack, function, versions)
         if literals:
             stack.enter_context(exact_literals(reached))
         yield Run(mode.rounded)
@@ -205,25 +255,28 @@ def _restore_mode(precision: int, before: Mode) -> None:
     vars(mode).update(vars(before))
 
 
-def _replace(stack: ExitStack, holder: Any, name: str, value: Any) -> None:
-    stack.callback(setattr, holder, name, getattr(holder, name))
-    setattr(holder, name, value)
-
-
-def _replace_globals(stack: ExitStack, function: FunctionType) -> None:
+def _replace_names(stack: ExitStack, function: FunctionType, versions: dict[int, Any]) -> None:
+    """Give a function the replacements for the modules, functions and constants among its globals and closure."""
     namespace = function.__globals__
-    for name in function.__code__.co_names:
+    for name in {name for code in (function.__code__, *nested_codes(function.__code__)) for name in code.co_names}:
         value = namespace.get(name)
-        version = _BY_IDENTITY.get(id(value)) if callable(value) else None
-        if version is not None:
+        if id(value) in versions:
             stack.callback(namespace.__setitem__, name, value)
-            namespace[name] = version
+            namespace[name] = versions[id(value)]
+    for cell in function.__closure__ or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # an empty cell: the name is assigned later
+            continue
+        if id(value) in versions:
+            stack.callback(setattr, cell, "cell_contents", value)
+            cell.cell_contents = versions[id(value)]
 
 
 def why_not(error: BaseException) -> str:
     """The reason and the subject's own line, for code that could not run on balls."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith((_HERE, _NUMPY, "<"))] or list(frames)
+    own = [f for f in frames if not f.filename.startswith((_HERE, _NUMPY_FILES, "<"))] or list(frames)
     reason = f"{type(error).__name__}: {error}" if not isinstance(error, NotCertifiableError) else str(error)
     if not own:
         return reason

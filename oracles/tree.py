@@ -1,4 +1,4 @@
-"""Arguments and gradients as the user has them (arrays, numbers, tuples, lists, dicts), and as a list of float leaves."""
+"""Arguments and gradients as users have them (arrays, numbers, tuples, lists, dicts), and as lists of float leaves."""
 
 from __future__ import annotations
 
@@ -62,11 +62,18 @@ def match(gradient: Any, argument: Any, path: str = "") -> list[Any]:
     if isinstance(argument, Mapping):
         wanted = {key for key, item in argument.items() if any(True for _ in leaves(item))}
         if not isinstance(gradient, Mapping):
-            raise ValueError(f"gradient{path}: expected a dict with keys {sorted(wanted, key=str)}, got {type(gradient).__name__}")
+            raise ValueError(
+                f"gradient{path}: expected a dict with keys {sorted(wanted, key=str)}, got {type(gradient).__name__}"
+            )
         if wanted != set(gradient):
             missing, extra = sorted(wanted - set(gradient), key=str), sorted(set(gradient) - wanted, key=str)
             raise ValueError(f"gradient{path}: missing keys {missing}, extra keys {extra}")
-        return [part for key in argument if key in wanted for part in match(gradient[key], argument[key], f"{path}[{key!r}]")]
+        return [
+            part
+            for key in argument
+            if key in wanted
+            for part in match(gradient[key], argument[key], f"{path}[{key!r}]")
+        ]
     if isinstance(argument, list | tuple):
         wanted_at = [i for i, item in enumerate(argument) if any(True for _ in leaves(item))]
         if not isinstance(gradient, list | tuple) or len(gradient) != len(wanted_at):

@@ -59,7 +59,7 @@ class Trial:
             rest = list(parameters)
             for i in self.wrt:
                 count = sum(1 for _ in leaves(self.args[i]))
-                args[i] = replace_leaves(self.args[i], rest[:count])
+                args[i] = replace_leaves(args[i], rest[:count])
                 del rest[:count]
         return tuple(args)
 
