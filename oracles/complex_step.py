@@ -29,8 +29,6 @@ STEP = 2.0**-100
 # that is not the same function differs by much more.
 SAME = 2.0**-40
 
-NAN = complex(np.nan, np.nan)
-
 CONVERSION = "conversion to a plain number or array"
 
 
@@ -69,7 +67,7 @@ def gradient(graph: Graph, *args: ArrayLike, wrt: int = 0) -> Estimate:
                 # An infinite loss can come out finite: 1 / x^2 at 0 becomes -1 / h^2.
                 known = np.isfinite(loss) & np.isfinite(result.z)
                 slope[entry] = np.where(known, result.z.imag / STEP, np.nan)
-    return Estimate(slope, np.zeros(values.shape))
+    return Estimate(slope, np.zeros(values.shape), loss)
 
 
 class _Analytic(NDArrayOperatorsMixin):
@@ -77,8 +75,6 @@ class _Analytic(NDArrayOperatorsMixin):
 
     def __init__(self, z: Any) -> None:
         self.z: Complex = np.asarray(z)
-        if self.z.dtype != np.complex128:
-            raise _refusal(f"a result of dtype {self.z.dtype}")
 
     dtype = np.dtype(np.float64)
     shape = property(lambda self: self.z.shape)
@@ -124,7 +120,7 @@ class _Analytic(NDArrayOperatorsMixin):
             return _Analytic(result)
         z = operands[0]
         at_branch_point = np.isin(np.real(z), BRANCH_POINTS.get(ufunc, ())) & (np.imag(z) != 0)
-        result = np.where(at_branch_point, NAN, result)
+        result = np.where(at_branch_point, np.nan, result)
         return _same_on_reals(f"numpy.{ufunc.__name__}", result, ufunc(*map(np.real, operands)))
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
@@ -166,7 +162,7 @@ def _same_on_reals(name: str, result: Any, on_reals: Any) -> _Analytic:
         raise _refusal(
             name, f"whose real part is {got} beside the real axis and {expected} on it (a singularity nearby?)"
         )
-    return _Analytic(np.where(finite | (np.real(result) == on_reals), result, NAN))
+    return _Analytic(np.where(finite | (np.real(result) == on_reals), result, np.nan))
 
 
 def _lifted(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -194,7 +190,7 @@ def _power(base: Any, exponent: Any) -> Any:
     flipped = integer & (np.real(base) < 0)
     sign = np.where(flipped & (n % 2 == 1), -1.0, 1.0)
     power = sign * np.power(np.where(flipped, -base, base), exponent)
-    return np.where(integer | (np.real(base) > 0), power, NAN)
+    return np.where(integer | (np.real(base) > 0), power, np.nan)
 
 
 NAMESPACE = Namespace(np, sigmoid=_lifted(sigmoid), relu=_lifted(relu), softplus=_lifted(softplus))

@@ -14,15 +14,17 @@ Graph: TypeAlias = Callable[..., Any]
 
 
 class Estimate(NamedTuple):
-    """A gradient per sample, and how far off its oracle believes it to be.
+    """A gradient per sample, how far off its oracle believes it to be, and the loss that was differentiated.
 
-    Both are float64 of shape `args[wrt].shape`. `error` is the oracle's own estimate of its absolute error: 0
+    The first two are float64 of shape `args[wrt].shape`. `error` is the oracle's own estimate of its absolute error: 0
     for the oracles that are exact up to rounding, infinite where a difference found nothing to go by. It is
     not a bound.
     """
 
     gradient: NDArray[np.float64]
     error: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    """The oracle's own evaluation of the graph, of shape B."""
 
 
 class Oracle(Protocol):

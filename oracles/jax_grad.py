@@ -51,7 +51,7 @@ def gradient(graph: Graph, *args: ArrayLike, wrt: int = 0) -> Estimate:
     with jax.enable_x64(values.dtype == np.float64), jax.numpy_rank_promotion("allow"):
         slope, loss = differentiated(*arrays)
         check_samples_independent(loss_of, np.asarray(loss), values, wrt)
-        return Estimate(np.array(slope, dtype=np.float64), np.zeros(values.shape))
+        return Estimate(np.array(slope, dtype=np.float64), np.zeros(values.shape), np.array(loss, dtype=np.float64))
 
 
 @lru_cache(maxsize=256)

@@ -85,7 +85,7 @@ def differentiate(rule: Rule, graph: Graph, args: tuple[Any, ...], wrt: int) -> 
     with np.errstate(all="ignore"):
         arrays, loss = checked_loss(graph, args, wrt)
         values = arrays[wrt]
-        estimate = Estimate(np.empty(values.shape), np.empty(values.shape))
+        estimate = Estimate(np.empty(values.shape), np.empty(values.shape), loss)
         for entry in entries(values, loss):
 
             def along(x: Float64, entry: tuple[Any, ...] = entry) -> Float64:

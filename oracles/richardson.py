@@ -28,6 +28,7 @@ def gradient(graph: Graph, *args: ArrayLike, wrt: int = 0) -> Estimate:
 
 
 def extrapolate(f: Line, x: Float64) -> tuple[Float64, Float64]:
+    """The derivative at `x` of a function of one variable, and its error: arrays of the shape of `x`, all at once."""
     best, error = np.full(x.shape, np.nan), np.full(x.shape, np.inf)
     row: list[Float64] = []
     for level in range(LEVELS):

@@ -59,9 +59,9 @@ def gradient(graph: Graph, *args: ArrayLike, wrt: int = 0) -> Estimate:
         check_loss(detached, values, wrt)
         check_samples_independent(lambda moved: loss_of(torch.from_numpy(moved)).numpy(), detached, values, wrt)
         if not loss.requires_grad:
-            return Estimate(np.zeros(values.shape), np.zeros(values.shape))
-        (slope,) = torch.autograd.grad(loss.sum(), leaf, materialize_grads=True)
-    return Estimate(slope.numpy().astype(np.float64), np.zeros(values.shape))
+            return Estimate(np.zeros(values.shape), np.zeros(values.shape), detached.astype(np.float64))
+        (slope,) = torch.autograd.grad(loss.sum(), leaf)
+    return Estimate(slope.numpy().astype(np.float64), np.zeros(values.shape), detached.astype(np.float64))
 
 
 @contextmanager

@@ -1,0 +1,134 @@
+"""Options, fixtures, and the registry of subjects: a new subject is one row of SUBJECTS."""
+
+from __future__ import annotations
+
+import os
+
+# One thread per worker, on the CPU, in float64: set before anything numerical is imported.
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    OPENBLAS_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+    NPROC="1",
+    JAX_PLATFORMS="cpu",
+    JAX_ENABLE_X64="1",
+    JAX_NUMPY_DTYPE_PROMOTION="strict",
+    JAX_NUMPY_RANK_PROMOTION="raise",
+)
+
+import platform  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from importlib.metadata import PackageNotFoundError, version  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from manual import nine_weight, nine_weight_stable  # noqa: E402
+from oracles import graphs  # noqa: E402
+from oracles.registration import Subject  # noqa: E402
+from reference.datasets import housing  # noqa: E402
+from tests.gate.draws import SCALES, draws  # noqa: E402
+from tests.gate.summary import aligned, tables  # noqa: E402
+from tests.gate.verdicts import PROPERTY  # noqa: E402
+
+FRAMEWORKS = ["torch_autograd", "jax_grad"]
+ORACLES = [*FRAMEWORKS, "complex_step", "central_difference", "richardson"]
+WEIGHTS = tuple(f"w{i}" for i in range(1, 10))
+
+
+def _nine_weight(module: Any) -> dict[str, Any]:
+    return {
+        "loss": lambda w, x, y: module.forward(w, x, y)[0],
+        "gradient": lambda w, x, y: module.loss_and_gradient(w, x, y)[1],
+        "graph": graphs.nine_weight,
+        "data": housing,
+        "weights": WEIGHTS,
+    }
+
+
+_TEXTBOOK = _nine_weight(nine_weight)
+SUBJECTS = [
+    Subject("nine_weight", **_TEXTBOOK),
+    Subject(
+        "nine_weight_stable",
+        **_nine_weight(nine_weight_stable),
+        framework_formula=_TEXTBOOK["gradient"],
+        promised_digits=11,
+    ),
+]
+
+
+def _count(text: str) -> int:
+    """A whole number of at least 1, for an option."""
+    if not text.isdecimal() or int(text) < 1:
+        raise pytest.UsageError(f"--draws: expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise pytest.UsageError(f"--seed: expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("backproof")
+    group.addoption(
+        "--draws",
+        type=_count,
+        default=64,
+        metavar="N",
+        help=f"weight draws in the trial, the scales {', '.join(map(str, SCALES))} in turn (64)",
+    )
+    group.addoption("--seed", type=_seed, default=0, metavar="N", help="moves every draw of the trial (0)")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    names = ("numpy", "torch", "jax", "python-flint")
+    versions = ", ".join(f"{name} {_version(name)}" for name in names)
+    draws_and_seed = f"draws {config.option.draws}, seed {config.option.seed}"
+    return f"backproof: {draws_and_seed}, float64, one thread per worker; {versions}; {platform.machine()}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    option = metafunc.config.option
+    rows: dict[str, list[Any]] = {
+        "subject": [pytest.param(s, id=s.id) for s in SUBJECTS],
+        "oracle": [pytest.param(name, id=name) for name in ORACLES],
+        "framework": [pytest.param(name, id=name) for name in FRAMEWORKS],
+        "draw": [pytest.param(d, id=d.id) for d in draws(option.draws, option.seed)],
+    }
+    own = {name for mark in metafunc.definition.iter_markers("parametrize") for name in mark.args[0].split(", ")}
+    for name in reversed([n for n in metafunc.fixturenames if n in rows and n not in own]):
+        metafunc.parametrize(name, rows[name])
+
+
+@pytest.fixture
+def frameworks() -> list[str]:
+    return FRAMEWORKS
+
+
+@pytest.fixture(autouse=True)
+def _globals_restored() -> Iterator[None]:
+    """Global state that a test may have changed is put back after it."""
+    errors, printing = np.geterr(), np.get_printoptions()
+    yield
+    np.seterr(**errors)
+    np.set_printoptions(**printing)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [r for group in terminalreporter.stats.values() for r in group if isinstance(r, pytest.TestReport)]
+    records = [value for r in reports if r.when == "call" for name, value in r.user_properties if name == PROPERTY]
+    for title, rows in tables(records):
+        terminalreporter.section(title, sep="-")
+        for line in aligned(rows):
+            terminalreporter.write_line(line)

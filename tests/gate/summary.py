@@ -1,0 +1,84 @@
+"""The closing summary: what every test recorded, in tables that do not depend on order or on the number of workers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
+    """(title, rows of cells with the header first) for each kind of record that is there."""
+    kinds: dict[str, list[Row]] = defaultdict(list)
+    for record in records:
+        kinds[record["kind"]].append(record)
+    if kinds["agreement"]:
+        yield "agreement (tolerances derived from rounding; worst digits over stable entries)", _agreement(kinds["agreement"])
+    if kinds["certificate"]:
+        yield "certificate (proved, without tolerance)", _certificates(kinds["certificate"])
+        yield "correct digits in float64, worst / median over samples and draws", _accuracy(kinds["certificate"])
+
+
+def _agreement(records: list[Row]) -> list[list[str]]:
+    header = ["subject", "oracle", "points", "digits", "at", "unstable", "oracle off", "detects", "seconds"]
+    return [header, *(_agreement_row(key, rows) for key, rows in sorted(_grouped(records, "subject", "oracle").items()))]
+
+
+def _agreement_row(key: tuple[str, ...], rows: list[Row]) -> list[str]:
+    worst = min(rows, key=lambda r: (r["digits"], r["where"]))
+    detection = sorted(r["detection"] for r in rows)[len(rows) // 2]
+    counts = [str(sum(r[name] for r in rows)) for name in ("unstable", "inaccurate")]
+    seconds = f"{sum(r['seconds'] for r in rows):.2f}"
+    points = str(sum(r["points"] for r in rows))
+    return [*key, points, _digits(worst["digits"]), worst["where"], *counts, f"{detection:.0e}", seconds]
+
+
+def _certificates(records: list[Row]) -> list[list[str]]:
+    header = ["subject", "points", "digits", "at", "bits", "seconds"]
+    table = [header]
+    for (subject,), rows in sorted(_grouped(records, "subject").items()):
+        worst = min(rows, key=lambda r: (r["digits"], r["where"]))
+        bits = str(max(r["precision"] for r in rows))
+        points, seconds = str(sum(r["points"] for r in rows)), f"{sum(r['seconds'] for r in rows):.2f}"
+        table.append([subject, points, _digits(worst["digits"]), worst["where"], bits, seconds])
+    return table
+
+
+def _accuracy(records: list[Row]) -> list[list[str]]:
+    counts: dict[str, list[dict[int, int]]] = {}
+    for record in records:
+        for name, columns in record["accuracy"].items():
+            total = counts.setdefault(name, [defaultdict(int) for _ in columns])
+            for into, column in zip(total, columns, strict=True):
+                for tenths, count in column.items():
+                    into[int(tenths)] += count
+    table = [["evaluation", *records[0]["weights"]]]
+    return table + [[name, *(_worst_and_median(c) for c in columns)] for name, columns in sorted(counts.items())]
+
+
+def _worst_and_median(histogram: dict[int, int]) -> str:
+    half, seen = sum(histogram.values()) / 2, 0
+    for tenths in sorted(histogram):
+        seen += histogram[tenths]
+        if seen >= half:
+            return f"{min(histogram) / 10:.1f} / {tenths / 10:.1f}"
+    raise AssertionError("an empty histogram")
+
+
+def _grouped(records: list[Row], *keys: str) -> dict[tuple[str, ...], list[Row]]:
+    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for record in records:
+        groups[tuple(record[k] for k in keys)].append(record)
+    return groups
+
+
+def _digits(digits: float) -> str:
+    return "all" if digits >= 99 else f"{digits:.1f}"
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Cells in columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
