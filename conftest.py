@@ -19,6 +19,7 @@ os.environ.update(
 import platform  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from importlib.metadata import PackageNotFoundError, version  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -34,6 +35,7 @@ from tests.gate.verdicts import PROPERTY  # noqa: E402
 
 FRAMEWORKS = ["torch_autograd", "jax_grad"]
 ORACLES = [*FRAMEWORKS, "complex_step", "central_difference", "richardson"]
+GATE = Path(__file__).parent / "tests" / "gate"
 WEIGHTS = tuple(f"w{i}" for i in range(1, 10))
 
 
@@ -99,6 +101,9 @@ def _version(name: str) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every gate test runs for every subject, oracle and draw that it asks for by these names."""
+    if not metafunc.definition.path.is_relative_to(GATE):
+        return
     option = metafunc.config.option
     rows: dict[str, list[Any]] = {
         "subject": [pytest.param(s, id=s.id) for s in SUBJECTS],
@@ -106,8 +111,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "framework": [pytest.param(name, id=name) for name in FRAMEWORKS],
         "draw": [pytest.param(d, id=d.id) for d in draws(option.draws, option.seed)],
     }
-    own = {name for mark in metafunc.definition.iter_markers("parametrize") for name in mark.args[0].split(", ")}
-    for name in reversed([n for n in metafunc.fixturenames if n in rows and n not in own]):
+    for name in reversed([n for n in metafunc.fixturenames if n in rows]):
         metafunc.parametrize(name, rows[name])
 
 

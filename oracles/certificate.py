@@ -89,11 +89,11 @@ def certify_trial(
     if floats.size == 0:
         return Certificate(Ruling.UNDECIDED, reason="there is nothing to check: no samples or no parameters")
     try:
-        return Judge(trial, layout, digits, precision, seed, literals=True).certificate(floats)
+        return Judge(trial, layout, floats, digits, precision, seed, literals=True).certificate()
     except Exception as error:
         first = error
     # A type check such as isinstance(p, float) stumbles over exact literals: once more with the source as it is.
     try:
-        return Judge(trial, layout, digits, precision, seed, literals=False).certificate(floats)
+        return Judge(trial, layout, floats, digits, precision, seed, literals=False).certificate()
     except Exception:
         return Certificate(Ruling.NOT_CERTIFIABLE, reason=why_not(first))

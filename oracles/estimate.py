@@ -16,9 +16,9 @@ Graph: TypeAlias = Callable[..., Any]
 class Estimate(NamedTuple):
     """A gradient per sample, how far off its oracle believes it to be, and the loss that was differentiated.
 
-    The first two are float64 of shape `args[wrt].shape`. `error` is the oracle's own estimate of its absolute error: 0
-    for the oracles that are exact up to rounding, infinite where a difference found nothing to go by. It is
-    not a bound.
+    The first two are float64 of shape `args[wrt].shape`. `error` is the oracle's own estimate of its absolute
+    error: 0 for the oracles that are exact up to rounding, infinite where a difference found nothing to go by.
+    It is not a bound.
     """
 
     gradient: NDArray[np.float64]

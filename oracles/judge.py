@@ -15,10 +15,11 @@ from oracles.errors import UndecidedComparisonError
 from oracles.evaluation import Evaluation, Layout, draw_direction, evaluate, is_zero, log2_step, rounding_excuse
 from oracles.kinks import Findings, Kink, examine
 from oracles.magnitude import SMALLEST_NORMAL, SMALLEST_SUBNORMAL, log2_upper
-from oracles.trial import Array, Trial
+from oracles.trial import Array, Trial, keeps_samples_apart
 from oracles.verdict import Certificate, Ruling, WrongEntry
 
-FIRST_PRECISION = 256
+FIRST_PRECISION = 320
+"""Bits to begin with. Half of them go to the step, so that a well-conditioned gradient is certified to 40 digits."""
 LAST_PRECISION = 1 << 14
 _KINK_PRECISION = 1024
 """A comparison that is still open at this many bits is a tie of the point itself, not of the box around it."""
@@ -36,15 +37,18 @@ class Judge:
     """One trial. Rows are its samples and columns the entries of its gradient; the arrays say what is known of each."""
 
     def __init__(
-        self, trial: Trial, layout: Layout, digits: float, precision: int, seed: int, *, literals: bool
+        self, trial: Trial, layout: Layout, floats: Array, digits: float, precision: int, seed: int, *, literals: bool
     ) -> None:
+        """`floats` is the gradient as floats (N, n): it scales the first direction, and proves nothing."""
         self.trial, self.layout, self.literals = trial, layout, literals
         self.goal, self.last = digits, precision
         self.random = np.random.default_rng(seed)
-        self.separable = trial.separable(layout.batch)
+        self.separable = trial.separable(layout.batch) and keeps_samples_apart(trial, floats)
         shape = (layout.samples, layout.entries)
         self.digits = np.full(shape, -np.inf)
-        self.size = np.full(shape, -np.inf)  # log2 of each entry's absolute value, to scale directions with
+        with np.errstate(divide="ignore"):
+            size = np.log2(np.abs(floats.astype(np.float64)))
+        self.size = np.where(np.isfinite(size), size, -np.inf)  # log2 of each entry's absolute value
         self.zero = np.zeros(shape, dtype=bool)  # claims to be exactly zero
         self.claimed = np.empty(shape, dtype=object)
         self.wrong = np.zeros(layout.samples, dtype=bool)
@@ -57,11 +61,8 @@ class Judge:
         self.used = 0
         self.evaluations = 0
 
-    def certificate(self, floats: Array) -> Certificate:
-        """The verdict, given the gradient as floats (N, n), which is only used to scale the first direction."""
-        with np.errstate(divide="ignore"):
-            size = np.log2(np.abs(floats.astype(np.float64)))
-        self.size = np.where(np.isfinite(size), size, -np.inf)
+    def certificate(self) -> Certificate:
+        """The verdict."""
         self._certify_values()
         self._certify_zeros()
         self._settle_ties()
@@ -147,8 +148,7 @@ class Judge:
         precision, last = _ZERO_PRECISION, max(self.last, _ZERO_PRECISION)
         while (rows := np.flatnonzero(pending.any(axis=1))).size and precision <= last:
             direction = draw_direction(self.layout, np.zeros_like(self.size), pending, self.random)
-            steps = np.full(self.layout.samples, float(_ZERO_PRECISION - 80 - precision))
-            for part, result in self._evaluate(rows, direction, precision, steps):
+            for part, result in self._evaluate(rows, direction, precision, self._zero_steps(precision)):
                 if isinstance(result, Evaluation):
                     self._take_in(part, result, precision)
                     done = result.disjoint | (result.finite & (result.log2_gap < SMALLEST_SUBNORMAL))
@@ -159,6 +159,10 @@ class Judge:
             precision *= 2
         for row in np.flatnonzero(pending.any(axis=1)):
             self.open[int(row)] = f"an entry that claims to be exactly zero is not decided at {last} bits"
+
+    def _zero_steps(self, precision: int) -> Array:
+        """log2 of h for entries that claim to be zero: as large as leaves Q a radius below the smallest float64."""
+        return np.full(self.layout.samples, float(_ZERO_PRECISION - 80 - precision))
 
     # --- ties -------------------------------------------------------------------------------------------------------
 
@@ -202,7 +206,6 @@ class Judge:
     def _any_guilty(self, rows: Array, group: Array) -> bool:
         """Whether any of the samples is proved wrong in a group of columns; a group of one is recorded."""
         found = False
-        precision = max(self.used, FIRST_PRECISION)
         for claims_zero in (False, True):
             included = np.zeros_like(self.zero)
             included[np.ix_(rows, group)] = self.zero[np.ix_(rows, group)] == claims_zero
@@ -210,7 +213,9 @@ class Judge:
                 continue
             size = np.zeros_like(self.size) if claims_zero else self.size
             direction = draw_direction(self.layout, size, included, self.random)
-            for part, result in self._evaluate(rows, direction, precision):
+            precision = max(self.used, _ZERO_PRECISION if claims_zero else FIRST_PRECISION)
+            steps = self._zero_steps(precision) if claims_zero else None
+            for part, result in self._evaluate(rows, direction, precision, steps):
                 if isinstance(result, Evaluation):
                     guilty, _ = self._proved(part, result, precision)
                     found |= bool(guilty.any())
@@ -268,9 +273,13 @@ class Judge:
 
 
 def _bits_for(log2_sizes: Array) -> int:
-    """The bits that a direction scaled to entries of these sizes needs, to a multiple of 64."""
+    """The bits that a direction scaled to entries of these sizes needs at least, to a multiple of 64.
+
+    The step shrinks with the smallest entry, and a subject that gets at a tiny entry by subtraction needs as much again
+    of headroom: 640 bits more are enough for the textbook tanh at the smallest normal float64.
+    """
     widest = max(float(np.max(-log2_sizes, initial=0.0)), 0.0)
-    return 64 * math.ceil((widest + 640) / 64)
+    return 64 * math.ceil((widest + 640) / 64) if widest > 128 else FIRST_PRECISION
 
 
 def _told_apart(claimed: arb, true: arb) -> tuple[str, str]:

@@ -64,7 +64,7 @@ def checked_loss(graph: Graph, args: tuple[Any, ...], wrt: int) -> tuple[tuple[A
     def loss_of(values: Any) -> Float64:
         return np.asarray(graph(NAMESPACE, *with_values(arrays, wrt, values)))
 
-    loss = loss_of(arrays[wrt])
+    loss = loss_of(arrays[wrt]).copy()  # the graph may have handed an argument back
     check_loss(loss, arrays[wrt], wrt)
     check_samples_independent(loss_of, loss, arrays[wrt], wrt)
     return arrays, loss

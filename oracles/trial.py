@@ -191,3 +191,21 @@ def batch_shape(trial: Trial, value: Any, gradients: Sequence[Any]) -> tuple[int
             per = f" for each of the {batch} losses" if batch else ""
             raise ContractError(f"gradient of {name}: expected shape {batch + has if batch else has}{per}, got {came}")
     return batch
+
+
+def keeps_samples_apart(trial: Trial, gradient: Array) -> bool:
+    """Whether a separable trial's gradient (N, n) of some samples is the same when the others are absent.
+
+    Tried on every other sample in reverse order, bit for bit: a subject that looks at a sample's position, or at how
+    many there are, must always see the whole batch.
+    """
+    some = np.arange(len(gradient))[::-2]
+    with np.errstate(all="ignore"):
+        part = trial.take(some)
+        try:
+            again = np.concatenate(
+                [np.reshape(g, (len(some), -1)) for g in part.gradient(part.arguments(lifted=False))], 1
+            )
+        except Exception:  # whatever the subject raises for a smaller batch, it does not raise for the whole one
+            return False
+    return np.array_equal(again, gradient[some], equal_nan=True)

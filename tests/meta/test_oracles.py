@@ -142,6 +142,17 @@ def test_closed_form(differentiate: Oracle, case: Case, batch: tuple[int, ...]) 
     assert all(np.array_equal(arg, copy) for arg, copy in zip(args, before, strict=True))
 
 
+@each_oracle
+def test_the_loss_comes_along(differentiate: Oracle) -> None:
+    x = np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 0.5]])
+    loss = differentiate(cubic, x).loss
+    assert loss.dtype == np.float64
+    assert loss.tolist() == [8.0, -3.375]
+    own = differentiate(lambda xp, x: x, x).loss
+    own[...] = 0
+    assert np.all(x[0] == [1.0, 2.0, 3.0])
+
+
 @over(EXACT)
 def test_exact_oracles_claim_no_error(differentiate: Oracle) -> None:
     assert not np.any(differentiate(cubic, np.array([1.0, 2.0])).error)
@@ -321,6 +332,13 @@ def test_richardson_is_the_sharper_one() -> None:
     assert off["richardson"] < 1e-2 * off["central_difference"] < 1e-11
 
 
+def test_richardson_prefers_long_steps_where_the_loss_is_noisy() -> None:
+    """Rounding 1e6 moves the difference of the shortest step, 2^-10, by up to 1e-7."""
+    x = np.linspace(-2, 2, 200)
+    estimate = richardson.gradient(lambda xp, x: 1e6 + xp.sin(x), x)
+    assert np.max(np.abs(estimate.gradient - np.cos(x))) < np.max(estimate.error) < 1e-7
+
+
 def test_step_sets_the_truncation_error() -> None:
     """The central difference of x^3 is 3 x^2 + h^2."""
     estimate = central_difference.gradient(lambda xp, x: x**3, np.array([0.5, 2.0]), step=0.125)
@@ -441,6 +459,20 @@ def test_samples_that_are_mixed_are_noticed(differentiate: Oracle) -> None:
         differentiate(shared, w, x)
     with pytest.raises(ValueError, match=r"broadcast shared weights to a copy each"):  # beside a loss that overflows
         differentiate(lambda xp, w, x, b: shared(xp, w, x) + xp.exp(b), w, x, np.array([0.0, 0.0, 1000.0]))
+
+
+@over([*NUMERICAL, "torch_autograd"])
+def test_rounding_that_changes_from_call_to_call_is_not_mixing(differentiate: Oracle) -> None:
+    """A matrix product may round differently at another address in memory."""
+    calls = []
+
+    def graph(xp: Any, x: Any) -> Any:
+        calls.append(x)
+        return cubic(xp, x) * (1 + EPS * (len(calls) % 2))
+
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert_agrees(differentiate(graph, x), 3 * x**2 - 4 * x)
+    assert len(calls) > 1
 
 
 @over([*NUMERICAL, "torch_autograd"])
@@ -722,6 +754,7 @@ def test_complex_step_on_a_loss_that_cancels() -> None:
         pytest.param(lambda xp, x: 1 / x**2, 0.0, id="pole"),
         pytest.param(lambda xp, x: xp.log(x), 0.0, id="log"),
         pytest.param(lambda xp, x: xp.arcsin(x), 1.0, id="arcsin"),
+        pytest.param(lambda xp, x: xp.arccos(x), -1.0, id="arccos"),
         pytest.param(lambda xp, x: xp.arccosh(x), 1.0, id="arccosh"),
         pytest.param(lambda xp, x: 1 + 0 * xp.log(x), -1.0, id="nan_times_zero"),
         pytest.param(lambda xp, x: (-2.0) ** x, 3.0, id="negative_base"),
