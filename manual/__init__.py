@@ -1,0 +1,1 @@
+"""What is on trial: NumPy only, every derivative by hand, forward and backward side by side."""
