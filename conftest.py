@@ -16,22 +16,22 @@ os.environ.update(
     JAX_NUMPY_RANK_PROMOTION="raise",
 )
 
-import platform  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
-from importlib.metadata import PackageNotFoundError, version  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
-from manual import nine_weight, nine_weight_stable  # noqa: E402
-from oracles import graphs  # noqa: E402
-from oracles.registration import Subject  # noqa: E402
-from reference.datasets import housing  # noqa: E402
-from tests.gate.draws import SCALES, draws  # noqa: E402
-from tests.gate.summary import aligned, tables  # noqa: E402
-from tests.gate.verdicts import PROPERTY  # noqa: E402
+from manual import nine_weight, nine_weight_stable
+from oracles import graphs
+from oracles.registration import Subject
+from reference.datasets import housing
+from tests.gate.draws import SCALES, draws
+from tests.gate.summary import aligned, tables
+from tests.gate.verdicts import PROPERTY
 
 FRAMEWORKS = ["torch_autograd", "jax_grad"]
 ORACLES = [*FRAMEWORKS, "complex_step", "central_difference", "richardson"]
@@ -131,7 +131,9 @@ def _globals_restored() -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [r for group in terminalreporter.stats.values() for r in group if isinstance(r, pytest.TestReport)]
-    records = [value for r in reports if r.when == "call" for name, value in r.user_properties if name == PROPERTY]
+    records: list[Any] = [
+        value for r in reports if r.when == "call" for name, value in r.user_properties if name == PROPERTY
+    ]
     for title, rows in tables(records):
         terminalreporter.section(title, sep="-")
         for line in aligned(rows):

@@ -16,15 +16,15 @@ class Agreement:
 
     entries: int
     disagrees: Array
-    """Where the difference exceeds the tolerance, or only one of the two is finite though rounding does not say so."""
+    """Where the difference exceeds the tolerance, or only one is finite though rounding does not explain it."""
     unstable: Array
-    """Where the tolerance is as large as the value itself: such an entry neither agrees nor disagrees."""
+    """Where the tolerance is as large as the value: such an entry neither agrees nor disagrees."""
     digits: float
     """Worst agreement over the stable entries, -log10 of the relative difference; infinite if all are equal."""
     worst: tuple[int, ...]
     """Index of the worst stable entry; empty if there is none, or for scalars."""
     detection: float
-    """Detection power: the smallest relative error that would have been noticed at the least favourable stable entry."""
+    """Detection power: the smallest relative error noticed at every stable entry, the least favourable included."""
     typical_detection: float
     """The same at the median stable entry."""
 

@@ -99,11 +99,13 @@ class Evaluation:
 
     @cached_property
     def finite(self) -> Array:
-        return (is_finite(self.quotient) & is_finite(self.product)).astype(bool)
+        finite: Array = (is_finite(self.quotient) & is_finite(self.product)).astype(bool)
+        return finite
 
     @cached_property
     def disjoint(self) -> Array:
-        return self.finite & ~overlap(self.quotient, self.product).astype(bool)
+        disjoint: Array = self.finite & ~overlap(self.quotient, self.product).astype(bool)
+        return disjoint
 
     @cached_property
     def log2_gap(self) -> Array:

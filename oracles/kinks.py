@@ -147,10 +147,10 @@ def _relative_digits(segment: Evaluation) -> Array:
     return digits
 
 
-_lower = np.frompyfunc(lambda b: b.lower(), 1, 1)
-_upper = np.frompyfunc(lambda b: b.upper(), 1, 1)
-_least = np.frompyfunc(smaller, 2, 1)
-_greatest = np.frompyfunc(larger, 2, 1)
+_lower: Any = np.frompyfunc(lambda b: b.lower(), 1, 1)
+_upper: Any = np.frompyfunc(lambda b: b.upper(), 1, 1)
+_least: Any = np.frompyfunc(smaller, 2, 1)
+_greatest: Any = np.frompyfunc(larger, 2, 1)
 
 
 class _Hulls:
@@ -160,8 +160,8 @@ class _Hulls:
         self.around = around
         largest = max((abs(b).upper() for b in around.ravel()), default=arb(0), key=lambda b: float(b.mid()))
         self.slack = largest * arb(2) ** _SLACK
-        self.low = _least.reduce(_lower(around), axis=0)
-        self.high = _greatest.reduce(_upper(around), axis=0)
+        self.low: Array = _least.reduce(_lower(around), axis=0)
+        self.high: Array = _greatest.reduce(_upper(around), axis=0)
         width = self.high - self.low
         self.kinked = [k for k in range(len(width)) if width[k] > self.slack]
 

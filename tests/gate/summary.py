@@ -15,7 +15,10 @@ def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
     for record in records:
         kinds[record["kind"]].append(record)
     if kinds["agreement"]:
-        yield "agreement (tolerances derived from rounding; worst digits over stable entries)", _agreement(kinds["agreement"])
+        yield (
+            "agreement (tolerances derived from rounding; worst digits over stable entries)",
+            _agreement(kinds["agreement"]),
+        )
     if kinds["certificate"]:
         yield "certificate (proved, without tolerance)", _certificates(kinds["certificate"])
         yield "correct digits in float64, worst / median over samples and draws", _accuracy(kinds["certificate"])
@@ -23,7 +26,10 @@ def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
 
 def _agreement(records: list[Row]) -> list[list[str]]:
     header = ["subject", "oracle", "points", "digits", "at", "unstable", "oracle off", "detects", "seconds"]
-    return [header, *(_agreement_row(key, rows) for key, rows in sorted(_grouped(records, "subject", "oracle").items()))]
+    return [
+        header,
+        *(_agreement_row(key, rows) for key, rows in sorted(_grouped(records, "subject", "oracle").items())),
+    ]
 
 
 def _agreement_row(key: tuple[str, ...], rows: list[Row]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The hand-written gradient is certified to at least 30 digits at every sample, and its floats keep what they promise."""
+"""The hand-written gradient is certified to 30 digits or more at every sample, and its floats keep their promise."""
 
 from __future__ import annotations
 

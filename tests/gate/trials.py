@@ -6,7 +6,7 @@ import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -65,12 +65,12 @@ class Case:
         return certify(self.subject.loss, self.subject.gradient, *self.args)
 
 
-@lru_cache(maxsize=None)
+@cache
 def case(subject: Subject, draw: Draw) -> Case:
     return Case(subject, draw)
 
 
-@lru_cache(maxsize=None)
+@cache
 def estimate(oracle: str, graph: Callable[..., Any], subject: Subject, draw: Draw) -> tuple[Estimate, float]:
     """An oracle's answer and the seconds it took, once for all subjects that share a graph."""
     gradient = oracle_gradient(oracle)

@@ -86,6 +86,8 @@ def _disagreement(
     worst = tuple(int(i) for i in rows[int(np.argmax(np.nan_to_num([size[tuple(r)] for r in rows], nan=np.inf)))])
     lines = [f"{case.subject.id} disagrees with {oracle} in {len(rows)} of {agreement.entries} entries"]
     for title, at in (("first", first), ("worst", worst)):
-        lines.append(f"  {title}: {place(case, at)}: {case.subject.id} {float(mine[at])!r}, {oracle} {float(theirs[at])!r}")
+        lines.append(
+            f"  {title}: {place(case, at)}: {case.subject.id} {float(mine[at])!r}, {oracle} {float(theirs[at])!r}"
+        )
     lines += [f"  certificate: {certificate}", f"  rerun: {rerun(request)}"]
     return "\n".join(lines)

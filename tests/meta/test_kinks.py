@@ -108,7 +108,9 @@ def test_kinks_of_some_samples_do_not_touch_the_others() -> None:
 
 def test_a_smooth_function_with_a_branch_at_the_point_has_no_kink() -> None:
     """x |x| is differentiable at 0, whatever its code compares there."""
-    certificate = certify(lambda x: np.sum(np.where(x > 0, x * x, -x * x)), lambda x: 2 * np.abs(x), np.array([0.0, 1.0]))
+    certificate = certify(
+        lambda x: np.sum(np.where(x > 0, x * x, -x * x)), lambda x: 2 * np.abs(x), np.array([0.0, 1.0])
+    )
     assert certificate.ruling is Ruling.CERTIFIED, str(certificate)
     assert certificate.kinks == ()
 
@@ -147,7 +149,9 @@ def jax_slope(function: Callable[[Any], Any], point: list[float]) -> list[float]
     [
         pytest.param(torch_slope, torch.relu, [0.0], [0.0], id="torch.relu-0"),
         pytest.param(torch_slope, lambda x: torch.clamp(x, min=0), [0.0], [1.0], id="torch.clamp-1"),
-        pytest.param(torch_slope, lambda x: torch.maximum(x, torch.zeros_like(x)), [0.0], [0.5], id="torch.maximum-half"),
+        pytest.param(
+            torch_slope, lambda x: torch.maximum(x, torch.zeros_like(x)), [0.0], [0.5], id="torch.maximum-half"
+        ),
         pytest.param(torch_slope, torch.abs, [0.0], [0.0], id="torch.abs-0"),
         pytest.param(torch_slope, torch.amax, [2.0, 2.0], [0.5, 0.5], id="torch.amax-shares"),
         pytest.param(torch_slope, lambda x: torch.max(x, dim=0).values, [2.0, 2.0], [1.0, 0.0], id="torch.max-first"),
