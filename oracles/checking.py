@@ -69,7 +69,7 @@ class Verdict:
             first, *rest = f.evidence.splitlines() or [""]
             rows.append(f"  {f.what:<{width}}  {f.result.value:<5}  {first}")
             rows.extend(f"  {'':<{width}}         {line}" for line in rest)
-        return "\n".join(rows)
+        return "\n".join(row.rstrip() for row in rows)
 
 
 def check(

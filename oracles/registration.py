@@ -26,7 +26,8 @@ class Subject:
     data: Callable[[], tuple[Array, ...]]
     weights: tuple[str, ...]
     """Names of the n weights, as the derivation has them."""
-    framework_formula: Callable[..., Any] | None = None
-    """The gradient whose rounding a framework's derivative rules share; by default the subject's own."""
+    rounds_unlike: Subject | None = None
+    """The subject whose formulas a framework's derivative rules share, if this one is evaluated differently. It comes
+    earlier in the registry, has the same graph and data, and speaks for the frameworks' rounding."""
     promised_digits: float = 0.0
     """Correct digits that this evaluation keeps in float64, for every entry of every trial."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from statistics import median
 from typing import Any
 
 Row = dict[str, Any]
@@ -22,6 +23,16 @@ def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
     if kinds["certificate"]:
         yield "certificate (proved, without tolerance)", _certificates(kinds["certificate"])
         yield "correct digits in float64, worst / median over samples and draws", _accuracy(kinds["certificate"])
+
+    if kinds["speed"]:
+        yield "speed", _speed(kinds["speed"])
+
+
+def _speed(records: list[Row]) -> list[list[str]]:
+    table = [["measured in one process", "times faster", "from", "to"]]
+    for r in sorted(records, key=lambda r: str(r["what"])):
+        table.append([r["what"], *(f"{x:.1f}" for x in (median(r["ratios"]), min(r["ratios"]), max(r["ratios"])))])
+    return table
 
 
 def _agreement(records: list[Row]) -> list[list[str]]:

@@ -26,7 +26,7 @@ def test_certified(subject: Subject, draw: Draw, frameworks: list[str], request:
         pytest.fail(f"{trial.id}: {certificate}\n  rerun: {rerun(request)}", pytrace=False)
     truth = certificate.claimed[0]
     evaluations = {subject.id: trial.gradient}
-    if subject.framework_formula is None:  # subjects that share a graph need its frameworks' digits once
+    if subject.rounds_unlike is None:  # subjects that share a graph need its frameworks' digits once
         evaluations |= {name: estimate(name, subject.graph, subject, draw)[0].gradient for name in frameworks}
     digits = {name: correct_digits(values, truth) for name, values in evaluations.items()}
     record = {

@@ -6,7 +6,7 @@ import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,21 +53,23 @@ class Case:
     def rounding(self) -> Rounding:
         return rounding_radii(loss_trial(self.subject.loss, self.subject.gradient, self.args, 0))
 
-    @cached_property
+    @property
     def framework_rounding(self) -> Rounding:
-        formula = self.subject.framework_formula
-        if formula is None:
-            return self.rounding
-        return rounding_radii(loss_trial(self.subject.loss, formula, self.args, 0))
+        other = self.subject.rounds_unlike
+        return self.rounding if other is None else case(other, self.draw).rounding
 
     def certificate(self) -> Certificate:
-        """Not kept: its balls take megabytes."""
-        return certify(self.subject.loss, self.subject.gradient, *self.args)
+        return _certificate(self.subject, self.draw)
 
 
 @cache
 def case(subject: Subject, draw: Draw) -> Case:
     return Case(subject, draw)
+
+
+@lru_cache(maxsize=32)  # the balls of one take megabytes
+def _certificate(subject: Subject, draw: Draw) -> Certificate:
+    return certify(subject.loss, subject.gradient, *case(subject, draw).args)
 
 
 @cache
