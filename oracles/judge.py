@@ -28,7 +28,9 @@ _ZERO_PRECISION = 1280
 _MOST_EVALUATIONS = 4096
 """Where the search for wrong entries ends; the verdict says so when it does."""
 _ROUNDED_DIGITS = 15.0
-"""What is claimed of a sample that is right up to constants rounded by 2^-53."""
+"""The most that is claimed of a sample that is right up to constants rounded by 2^-53."""
+_NO_GOAL = 1e6
+"""Any finite number of digits reaches minus this many: it is enough to have looked at an entry."""
 
 Outcome = Evaluation | UndecidedComparisonError
 
@@ -114,9 +116,10 @@ class Judge:
 
     def _pending(self) -> Array:
         """Entries that still have to be certified: (N, n)."""
-        settled = self.wrong | self.rounded
+        settled = self.wrong.copy()
         settled[[*self.tied, *self.open]] = True
-        pending: Array = (self.digits < self.goal) & ~self.zero & ~settled[:, None]
+        goal = np.where(self.rounded, -_NO_GOAL, self.goal)  # more bits cannot undo a rounding
+        pending: Array = (self.digits < goal[:, None]) & ~self.zero & ~settled[:, None]
         return pending
 
     def _certify_values(self) -> None:
@@ -251,7 +254,7 @@ class Judge:
             return replace(made, ruling=Ruling.UNDECIDED, reason=reason)
         digits = np.where(self.zero & np.isneginf(self.digits), np.inf, self.digits)
         if self.rounded.any():
-            digits[self.rounded] = _ROUNDED_DIGITS
+            digits[self.rounded] = np.clip(digits[self.rounded], 0.0, _ROUNDED_DIGITS)
             reason = "it uses numbers that float64 arithmetic had rounded; no digit beyond theirs is claimed"
             return replace(made, ruling=Ruling.ROUNDED, digits=float(digits.min()), reason=reason)
         return replace(made, digits=float(digits.min()))

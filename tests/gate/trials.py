@@ -67,7 +67,7 @@ def case(subject: Subject, draw: Draw) -> Case:
     return Case(subject, draw)
 
 
-@lru_cache(maxsize=32)  # the balls of one take megabytes
+@lru_cache(maxsize=128)  # the balls of one take a megabyte
 def _certificate(subject: Subject, draw: Draw) -> Certificate:
     return certify(subject.loss, subject.gradient, *case(subject, draw).args)
 
