@@ -32,6 +32,8 @@ _ROUNDED_DIGITS = 15.0
 _NO_GOAL = 1e6
 """Any finite number of digits reaches minus this many: it is enough to have looked at an entry."""
 
+_NOT_FINITE = "the loss or its gradient is not finite in the neighbourhood of this point"
+
 Outcome = Evaluation | UndecidedComparisonError
 
 
@@ -135,6 +137,8 @@ class Judge:
                     self.digits[part] = np.maximum(self.digits[part], result.digits())
                     self.size[part] = np.maximum(log2_upper(result.claimed), SMALLEST_NORMAL)
                     self._take_in(part, result, precision)
+                    if precision >= _KINK_PRECISION:
+                        self.open |= {int(row): _NOT_FINITE for row in part[~result.finite]}
                 elif precision >= _KINK_PRECISION:
                     self.tied |= {int(row): str(result) for row in part}
             pending = self._pending()
@@ -142,7 +146,7 @@ class Judge:
             sizes = self.size[pending & np.isfinite(self.size)]
             precision = max(precision * 3 // 2, _bits_for(sizes))
         for row in rows:
-            self.open[int(row)] = f"fewer than {self.goal:g} digits at {self.last} bits; it may not be finite here"
+            self.open[int(row)] = f"fewer than {self.goal:g} digits at {self.last} bits"
 
     def _certify_zeros(self) -> None:
         """Entries that claim to be exactly zero: their own direction, and enough bits for the smallest float64."""
