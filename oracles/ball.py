@@ -25,6 +25,7 @@ from flint import arb
 
 from oracles.ball_comparisons import Raw, compare, larger, smaller, trunc
 from oracles.ball_mode import Mode, from_float, from_floats, is_short, mode
+from oracles.ball_rounding import rounded
 from oracles.errors import NotCertifiableError
 
 __all__ = [
@@ -149,6 +150,11 @@ def lift(values: Any) -> BallArray:
         if isinstance(values, float) and not is_short(values):
             mode.points.add(float(values))
         return wrap(arb(int(values) if isinstance(values, int) else float(values)))
+    if getattr(values, "__array_priority__", 0) > 0:
+        raise NotCertifiableError(
+            f"cannot lift {type(values).__name__} to balls: its operators mean something else than those of an array; "
+            "pass np.asarray of it"
+        )
     numbers = np.asarray(values)
     if numbers.dtype.kind not in "biuf" or numbers.dtype.itemsize > 8:
         raise NotCertifiableError(f"cannot lift dtype {numbers.dtype} to balls: expected real numbers of 64 bits")
@@ -419,17 +425,23 @@ class BallArray:
 
     def _binary(self, ufunc: np.ufunc, other: Any) -> Any:
         raw = operand(other)
-        return NotImplemented if raw is NotImplemented else wrap(ufunc(self._a, raw))
+        if raw is NotImplemented:
+            return NotImplemented
+        return wrap(rounded(ufunc(self._a, raw)) if mode.ulps else ufunc(self._a, raw))
 
     def _reflected(self, ufunc: np.ufunc, other: Any) -> Any:
         raw = operand(other)
-        return NotImplemented if raw is NotImplemented else wrap(ufunc(raw, self._a))
+        if raw is NotImplemented:
+            return NotImplemented
+        return wrap(rounded(ufunc(raw, self._a)) if mode.ulps else ufunc(raw, self._a))
 
     def _in_place(self, ufunc: np.ufunc, other: Any) -> Any:
         raw = operand(other)
         if raw is NotImplemented:
             return NotImplemented
         ufunc(self._a, raw, out=self._a)
+        if mode.ulps:
+            self._a[...] = rounded(self._a)
         return self
 
     def _assigned(self, result: Any) -> Any:

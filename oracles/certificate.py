@@ -17,6 +17,7 @@ smallest float64 (2^-1074).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ import numpy as np
 from oracles.evaluation import Layout
 from oracles.judge import LAST_PRECISION, Judge
 from oracles.subject import why_not
-from oracles.trial import ContractError, Trial, batch_shape, layer_trial, loss_trial
+from oracles.trial import Array, ContractError, Trial, batch_shape, layer_trial, loss_trial
 from oracles.verdict import Certificate, Ruling, WrongEntry
 
 __all__ = ["Certificate", "Ruling", "WrongEntry", "certify", "certify_layer", "certify_trial"]
@@ -88,12 +89,40 @@ def certify_trial(
         floats = np.concatenate([np.reshape(g, (layout.samples, -1)) for g in gradients], axis=1)
     if floats.size == 0:
         return Certificate(Ruling.UNDECIDED, reason="there is nothing to check: no samples or no parameters")
+    trial = replace(trial, gradient_needs_value=_needs_value(trial, gradients))
     try:
-        return Judge(trial, layout, floats, digits, precision, seed, literals=True).certificate()
-    except Exception as error:
-        first = error
-    # A type check such as isinstance(p, float) stumbles over exact literals: once more with the source as it is.
-    try:
-        return Judge(trial, layout, floats, digits, precision, seed, literals=False).certificate()
-    except Exception:
-        return Certificate(Ruling.NOT_CERTIFIABLE, reason=why_not(first))
+        return _judged(trial, layout, floats, digits, precision, seed)
+    finally:
+        trial.leave_floats()
+
+
+def _judged(trial: Trial, layout: Layout, floats: Array, digits: float, precision: int, seed: int) -> Certificate:
+    """Judged with exact literals, or else, where that gives no verdict, with the source as it is.
+
+    A type check such as isinstance(p, float), or int(0.8 * n), stumbles over exact literals.
+    """
+    first: Certificate | None = None
+    for literals in (True, False):
+        try:
+            made = Judge(trial, layout, floats, digits, precision, seed, literals=literals).certificate()
+        except Exception as error:
+            made = Certificate(Ruling.NOT_CERTIFIABLE, reason=why_not(error))
+        if made.ruling not in (Ruling.NOT_CERTIFIABLE, Ruling.UNDECIDED):
+            return made
+        first = first or made
+    assert first is not None
+    return first
+
+
+def _needs_value(trial: Trial, gradients: Sequence[Any]) -> bool:
+    """Whether the gradient uses what the last call of the loss left behind: it differs after a call elsewhere."""
+    elsewhere = [p * p.dtype.type(1.25) + p.dtype.type(0.5) for p in trial.parameters]
+    with np.errstate(all="ignore"):
+        try:
+            trial.value(trial.arguments([e if e.ndim else e[()] for e in elsewhere], lifted=False))
+            again = trial.gradient(trial.arguments(lifted=False))
+        except Exception:  # elsewhere may be outside the loss's domain
+            return False
+        finally:
+            trial.value(trial.arguments(lifted=False))
+    return not all(np.array_equal(a, g, equal_nan=True) for a, g in zip(again, gradients, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -14,9 +14,9 @@ import numpy as np
 from oracles.accuracy import correct_digits
 from oracles.agreement import Agreement, compare
 from oracles.certificate import Certificate, Ruling, certify_trial
-from oracles.errors import GradientError, UndecidedGradientError
+from oracles.errors import GradientError, NotCertifiableError, UndecidedComparisonError, UndecidedGradientError
 from oracles.fallback import numerical_agreement
-from oracles.rounding import rounding_radii
+from oracles.rounding import Rounding, rounding_radii
 from oracles.tree import leaves
 from oracles.trial import Array, ContractError, Trial, batch_shape, layer_trial, loss_trial
 
@@ -124,17 +124,24 @@ def examine(make: Callable[[Sequence[Any]], Trial], args: Sequence[Any], subject
     try:
         with np.errstate(all="ignore"):
             trial = make(given)
-            findings, floats = _contract(trial)
+            findings, value, floats = _contract(trial)
     except ContractError as error:
         return Verdict(subject, (Finding("contract", Result.BAD, str(error)),))
     certificate = certify_trial(lambda: trial, seed=seed)
     if certificate.ruling is Ruling.NOT_CERTIFIABLE:
-        agreement, finding = _by_differences(trial)
         note = Finding("certificate", Result.NOTE, str(certificate))
+        agreement, finding = _by_differences(trial)
         return Verdict(subject, (*findings, note, finding), certificate, agreement)
+    rounding = _rounding(trial, certificate)
+    if rounding is not None and not _same_value(value, rounding):
+        void = "void: the forward gives another value on floats than on balls, so nothing was proved of it"
+        note = Finding("certificate", Result.NOTE, void)
+        agreement, finding = _by_differences(trial)
+        nothing = Certificate(Ruling.NOT_CERTIFIABLE, reason=void)
+        return Verdict(subject, (*findings, note, finding), nothing, agreement)
     findings.append(Finding("certificate", _result_of(certificate), str(certificate)))
-    if certificate.ok:
-        findings.append(_evaluation(trial, floats, certificate))
+    if certificate.ok and rounding is not None:
+        findings.append(_in_floats(trial, value, floats, certificate, rounding))
     return Verdict(subject, tuple(findings), certificate)
 
 
@@ -147,23 +154,44 @@ def _result_of(certificate: Certificate) -> Result:
 # --- the contract ---------------------------------------------------------------------------------------------------
 
 
-def _contract(trial: Trial) -> tuple[list[Finding], list[Array]]:
-    """Findings on how the subject behaves on floats, and its gradients. Raises ContractError for misfits."""
+def _contract(trial: Trial) -> tuple[list[Finding], Array, list[Array]]:
+    """Findings on how the subject behaves on floats, its value and gradients. Raises ContractError for misfits."""
     args = trial.arguments(lifted=False)
-    before = copy.deepcopy(args)
+    before = [dict(leaves(a)) for a in args]
+    copies = copy.deepcopy(before)
     value, gradients = trial.value(args), trial.gradient(args)
-    batch_shape(trial, value, gradients)
+    batch = batch_shape(trial, value, gradients)
     _check_dtypes(trial, gradients)
-    arrays = [np.array(g, dtype=np.float64) for g in gradients]
-    changed = [path for (path, a), (_, b) in zip(leaves(args), leaves(before), strict=True) if not _same(a, b)]
-    again = trial.value(args), trial.gradient(args)
+    values, arrays = (
+        np.array(value, dtype=np.float64).reshape(batch),
+        [np.array(g, dtype=np.float64) for g in gradients],
+    )
+    changed = list(_changed(trial, args, before, copies))
+    fresh = trial.arguments(lifted=False)
+    again = trial.value(fresh), trial.gradient(fresh)
     repeats = _same(again[0], value) and all(_same(a, b) for a, b in zip(again[1], arrays, strict=True))
-    lost = [n for n, a in zip(trial.names, arrays, strict=True) if not _finite_where(np.asarray(value), a)]
-    return [
-        _finding("inputs unchanged", not changed, "", f"changed in place: args{', args'.join(changed)}"),
-        _finding("repeats", repeats, "bit for bit", "a second run on the same inputs gives other bits"),
-        _finding("finite", not lost, "", f"the loss is finite and the gradient is not: {', '.join(lost)}"),
-    ], arrays
+    lost = [n for n, a in zip(trial.names, arrays, strict=True) if not _finite_where(values, a)]
+    return (
+        [
+            _finding("inputs unchanged", not changed, "", f"changed in place: {', '.join(changed)}"),
+            _finding("repeats", repeats, "bit for bit", "a second run on the same inputs gives other bits"),
+            _finding("finite", not lost, "", f"the loss is finite and the gradient is not: {', '.join(lost)}"),
+        ],
+        values,
+        arrays,
+    )
+
+
+def _changed(
+    trial: Trial, args: Sequence[Any], before: Sequence[dict[str, Any]], copies: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """Arguments written into. New entries in a dict that is not differentiated by are state, such as running means."""
+    for i, argument in enumerate(args):
+        now = dict(leaves(argument))
+        for path, leaf in before[i].items():
+            replaced = path not in now or now[path] is not leaf
+            if not _same(leaf, copies[i][path]) or (i in trial.wrt and replaced and not _same(now.get(path), leaf)):
+                yield f"args[{i}]{path}"
 
 
 def _finding(what: str, good: bool, yes: str, no: str) -> Finding:
@@ -173,7 +201,8 @@ def _finding(what: str, good: bool, yes: str, no: str) -> Finding:
 def _check_dtypes(trial: Trial, gradients: Sequence[Any]) -> None:
     for name, parameter, gradient in zip(trial.names, trial.parameters, gradients, strict=True):
         came = np.result_type(gradient)
-        if came != parameter.dtype and isinstance(gradient, np.ndarray | np.generic):
+        fits = np.can_cast(parameter.dtype, came) and came.kind == "f"
+        if not fits and isinstance(gradient, np.ndarray | np.generic):
             raise ContractError(f"gradient of {name}: expected dtype {parameter.dtype}, got {came}")
 
 
@@ -190,21 +219,43 @@ def _finite_where(value: Array, gradient: Array) -> bool:
 # --- the evaluation in floats ---------------------------------------------------------------------------------------
 
 
-def _evaluation(trial: Trial, floats: Sequence[Array], certificate: Certificate) -> Finding:
+def _rounding(trial: Trial, certificate: Certificate) -> Rounding | None:
+    """What rounding may do to this trial in its own precision, or None if it cannot be run that way."""
+    narrow = any(np.asarray(leaf).dtype == np.float32 for a in trial.args for _, leaf in leaves(a))
+    try:
+        return rounding_radii(trial, 24 if narrow else 53, certificate.literals)
+    except (NotCertifiableError, UndecidedComparisonError):  # at 53 bits: then there is nothing to compare with
+        return None
+
+
+def _same_value(value: Array, rounding: Rounding) -> bool:
+    """Whether the floats compute what the balls did: each is within the radius of the true value."""
+    radius = np.where(np.isfinite(value), 2 * rounding.value, np.inf)  # an overflow is an evaluation, not a forward
+    return compare(value, rounding.midpoint.reshape(value.shape), radius.reshape(value.shape)).agrees
+
+
+def _in_floats(
+    trial: Trial, value: Array, floats: Sequence[Array], certificate: Certificate, rounding: Rounding
+) -> Finding:
     """Whether the floats are what the certified formula gives, up to rounding; and how many digits survive it."""
-    radii = rounding_radii(trial, 24 if floats and trial.parameters[0].dtype == np.float32 else 53).gradients
-    digits = [correct_digits(a, c) for a, c in zip(floats, certificate.claimed, strict=True)]
-    worst = min((float(d.min()) for d in digits if d.size), default=math.inf)
-    bad = []
-    for name, values, truth, radius in zip(trial.names, floats, certificate.claimed, radii, strict=True):
+    worst, bad = math.inf, []
+    for name, values, truth, radius in zip(trial.names, floats, certificate.claimed, rounding.gradients, strict=True):
+        if not values.size:
+            continue
+        worst = min(worst, float(correct_digits(values, truth).min()))
         exact = np.array([float(b.mid()) for b in truth._a.ravel()]).reshape(values.shape)
-        verdict = compare(values, exact, radius + np.abs(exact) * 2.0**-53)
-        if not verdict.agrees and not certificate.kinks:
+        allowed = radius + np.abs(exact) * 2.0**-53
+        sample_overflows = ~np.isfinite(value).reshape(value.shape + (1,) * (values.ndim - value.ndim))
+        allowed = np.where(sample_overflows, np.inf, allowed)
+        for kink in certificate.kinks:
+            if kink.parameter == name:
+                allowed[(*kink.sample, *kink.index)] = np.inf  # floats may follow the other side there
+        verdict = compare(values, exact, allowed)
+        if not verdict.agrees:
             at = tuple(int(i) for i in np.argwhere(verdict.disagrees)[0])
             place = f"{name}[{', '.join(map(str, at))}]" if at else name
-            bad.append(
-                f"{place}: {values[at]!r} in floats, {exact[at]!r} by its own formula, rounding {radius[at]:.1e}"
-            )
+            both = f"{float(values[at])!r} in floats, {float(exact[at])!r} by its own formula"
+            bad.append(f"{place}: {both}, rounding {radius[at]:.1e}")
     if bad:
         return Finding("in floats", Result.BAD, "\n".join(["the floats do not follow the formula", *bad[:5]]))
     text = f"at least {worst:.1f} correct digits"

@@ -188,6 +188,8 @@ def value_at(trial: Trial, layout: Layout, parameters: Sequence[Array]) -> Array
 
 def gradient_at(trial: Trial, parameters: Sequence[Array]) -> list[BallArray]:
     """The claimed gradient of each parameter. Inside `on_balls` only."""
+    if trial.gradient_needs_value:
+        trial.value(trial.arguments([wrap(p) for p in parameters]))
     return [balls(g) for g in trial.gradient(trial.arguments([wrap(p) for p in parameters]))]
 
 

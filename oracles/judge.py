@@ -25,13 +25,14 @@ _KINK_PRECISION = 1024
 """A comparison that is still open at this many bits is a tie of the point itself, not of the box around it."""
 _ZERO_PRECISION = 1280
 """Bits that tell an exact zero from the smallest float64 (2^-1074) at a step of 2^-80."""
-_MOST_EVALUATIONS = 4096
-"""Where the search for wrong entries ends; the verdict says so when it does."""
+_MOST_WORK = 10_000_000
+"""Where the search for wrong entries ends, in entries evaluated; the verdict says so when it does."""
 _ROUNDED_DIGITS = 15.0
 """The most that is claimed of a sample that is right up to constants rounded by 2^-53."""
-_NO_GOAL = 1e6
-"""Any finite number of digits reaches minus this many: it is enough to have looked at an entry."""
+_ROUNDED_AT_LEAST = 10.0
+"""Digits that such a sample must keep: constants that cost more leave it undecided, not right."""
 
+_TOO_ROUNDED = f"numbers that float64 arithmetic had rounded leave fewer than {_ROUNDED_AT_LEAST:g} digits"
 _NOT_FINITE = "the loss or its gradient is not finite in the neighbourhood of this point"
 
 Outcome = Evaluation | UndecidedComparisonError
@@ -120,7 +121,7 @@ class Judge:
         """Entries that still have to be certified: (N, n)."""
         settled = self.wrong.copy()
         settled[[*self.tied, *self.open]] = True
-        goal = np.where(self.rounded, -_NO_GOAL, self.goal)  # more bits cannot undo a rounding
+        goal = np.where(self.rounded, min(_ROUNDED_AT_LEAST, self.goal), self.goal)  # more bits undo no rounding
         pending: Array = (self.digits < goal[:, None]) & ~self.zero & ~settled[:, None]
         return pending
 
@@ -146,7 +147,8 @@ class Judge:
             sizes = self.size[pending & np.isfinite(self.size)]
             precision = max(precision * 3 // 2, _bits_for(sizes))
         for row in rows:
-            self.open[int(row)] = f"fewer than {self.goal:g} digits at {self.last} bits"
+            few = f"fewer than {self.goal:g} digits at {self.last} bits"
+            self.open[int(row)] = _TOO_ROUNDED if self.rounded[row] else few
 
     def _certify_zeros(self) -> None:
         """Entries that claim to be exactly zero: their own direction, and enough bits for the smallest float64."""
@@ -194,6 +196,8 @@ class Judge:
             else:
                 self.kinks += [replace(kink, sample=sample) if self.separable else kink for kink in found.kinks]
                 self.digits[rows] = found.digits
+                everything = rows if self.separable else slice(None)
+                self.claimed[everything] = np.reshape(found.at_point, self.claimed[everything].shape)
 
     # --- locating ---------------------------------------------------------------------------------------------------
 
@@ -201,7 +205,7 @@ class Judge:
         """Every wrong entry of the wrong samples: groups of columns are halved until one column remains."""
         rows, columns = np.flatnonzero(self.wrong), np.arange(self.layout.entries)
         groups = [columns[i : i + 1] for i in columns[::-1]] if len(columns) <= 16 else [columns]
-        budget = self.evaluations + _MOST_EVALUATIONS
+        budget = self.evaluations + max(2 * len(groups) + 64, _MOST_WORK // self.digits.size)
         while groups and rows.size:
             if self.evaluations > budget:
                 self.complete = False
@@ -245,6 +249,7 @@ class Judge:
             entries=self.digits.size,
             precision=self.used,
             kinks=tuple(self.kinks),
+            literals=self.literals,
             claimed=self._claimed_parts(),
         )
         if self.wrong.any() or self.wrong_entries:
@@ -270,7 +275,7 @@ class Judge:
         listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         text = f"{len(wrong)} of {self.digits.size} entries, in {listed}"
         if not self.complete:
-            text += f"; the search ended after {_MOST_EVALUATIONS} evaluations, so more may be wrong"
+            text += f"; the search ended after {self.evaluations} evaluations, so more may be wrong"
         return text
 
     def _claimed_parts(self) -> tuple[BallArray, ...]:
@@ -316,5 +321,8 @@ def _accusations(found: Findings, layout: Layout, sample: tuple[int, ...]) -> It
     beside = found.wrong_beside
     if beside is not None:
         at = int(np.flatnonzero(beside.disjoint)[0])
-        product, quotient = _text(beside.product[at]), _text(beside.quotient[at])
-        yield WrongEntry("a directional derivative beside the kink", (), sample, product, quotient)
+        for column, claimed, true in found.beside:
+            yield WrongEntry(*layout.place(column), sample, *_told_apart(claimed, true))
+        if not found.beside:
+            texts = _told_apart(beside.product[at], beside.quotient[at])
+            yield WrongEntry("a directional derivative beside the kink", (), sample, *texts)

@@ -10,7 +10,7 @@ not in the second.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -18,7 +18,8 @@ import numpy as np
 from flint import arb
 
 from oracles.ball import larger, lift, smaller
-from oracles.evaluation import Evaluation, Layout, gradient_at, hull, value_at
+from oracles.errors import UndecidedComparisonError
+from oracles.evaluation import Evaluation, Layout, gradient_at, hull, rounding_excuse, value_at
 from oracles.magnitude import log2_upper
 from oracles.subject import on_balls
 from oracles.trial import Array, Trial
@@ -33,7 +34,10 @@ _DOMINANCE = 2.0**24
 """How much the leading coordinates of a side outweigh the others."""
 _FEW = 32
 """Up to this many coordinates each leads two sides at once; beyond, only those that seem to be outside the hull."""
-_ROUNDS = 3
+_ROUNDS = 16
+"""How often sides are added for entries that seem to be outside the hull; two looks at each are enough to say so."""
+_ROUNDED_SLACK = -50
+"""The same where the subject uses numbers that floats have rounded."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,10 @@ class Findings:
     wrong_beside: Evaluation | None = None
     """The first segment on which the gradient was proved wrong."""
     outside: tuple[Outside, ...] = ()
+    at_point: Array = field(default_factory=lambda: np.empty(0, dtype=object))
+    """The gradient at the point itself, (N n,) balls, where nothing is wrong."""
+    beside: tuple[tuple[int, arb, arb], ...] = ()
+    """(column, claimed, true) of single entries that are wrong on that segment."""
 
 
 def examine(trial: Trial, layout: Layout, random: np.random.Generator, literals: bool) -> Findings:
@@ -92,27 +100,52 @@ def examine(trial: Trial, layout: Layout, random: np.random.Generator, literals:
     shape = (layout.samples, layout.entries)
     leaders: list[tuple[int, ...]] = [(c,) for c in range(shape[1])] if shape[1] <= _FEW else []
     leaders += [()] * (8 if leaders else 32)
+    led = {column for leading in leaders for column in leading}
     around: list[Array] = []
     outside: list[Outside] = []
     digits = np.inf
-    with on_balls(trial.subject, PRECISION, literals=literals):
+    with on_balls(trial.subject, PRECISION, literals=literals) as run:
         point = [lift(p)._a for p in trial.parameters]
         at_point = layout.flat(gradient_at(trial, point)).ravel()
-        for _ in range(_ROUNDS):
+        around_enough = False
+        for round_ in range(_ROUNDS):
             for side in _sides(shape, leaders, layout, random):
-                segment = _segment(trial, layout, point, side)
-                if segment.disjoint.any():
-                    return Findings(0.0, wrong_beside=segment)
+                segment = _segment(trial, layout, point, side, side)
+                if _is_wrong(trial, layout, segment, run.rounded, literals):
+                    return Findings(0.0, wrong_beside=segment, beside=tuple(_single(trial, layout, point, side)))
                 digits = min(digits, float(np.min(_relative_digits(segment))))
                 around.append(segment.claimed.ravel())
-            hulls = _Hulls(np.stack(around))
+            hulls = _Hulls(np.stack(around), _ROUNDED_SLACK if run.rounded else _SLACK)
             outside = list(hulls.missing(at_point))
-            if not outside:
-                break
             # A side may not have been seen yet: look from there before anything is said.
-            leaders = [tuple(c % shape[1] for c in miss.columns) for miss in outside[:_FEW]] * 4
+            unseen = [miss for miss in outside if not led.issuperset(c % shape[1] for c in miss.columns)]
+            if not outside or (around_enough := not unseen and round_ > 1):
+                break
+            leaders = [tuple(c % shape[1] for c in miss.columns) for miss in (unseen or outside)[: 2 * _FEW]] * 2
+            led |= {column for leading in leaders for column in leading}
+        if outside and not around_enough:
+            raise UndecidedComparisonError(f"{len(outside)} entries are tied in more ways than can be tried")
         kinks = tuple(hulls.kinks(layout, at_point))
-    return Findings(digits, kinks, None, tuple(outside))
+    return Findings(digits, kinks, None, tuple(outside), at_point)
+
+
+def _is_wrong(trial: Trial, layout: Layout, segment: Evaluation, rounded: Sequence[str], literals: bool) -> bool:
+    """Whether a segment proves the gradient wrong, rounded constants aside."""
+    if not segment.disjoint.any() or not rounded:
+        return bool(segment.disjoint.any())
+    excuse = rounding_excuse(trial, layout, segment, PRECISION, literals)
+    gap = segment.quotient - segment.product
+    return any(d and bool(abs(g) > e) for d, g, e in zip(segment.disjoint, gap, excuse, strict=True))
+
+
+def _single(trial: Trial, layout: Layout, point: list[Array], side: Array) -> Iterator[tuple[int, arb, arb]]:
+    """(column, claimed, true) of the entries that are wrong on their own beside the point, among the first few."""
+    for column in range(min(layout.entries, 2 * _FEW)):
+        move = side * (np.arange(layout.entries) == column)
+        segment = _segment(trial, layout, point, side, move)
+        for row in np.flatnonzero(segment.disjoint)[:1]:
+            true = segment.quotient[row] / float(move[row, column])
+            yield column, segment.claimed[row, column], true
 
 
 def _sides(
@@ -127,16 +160,17 @@ def _sides(
         yield -side
 
 
-def _segment(trial: Trial, layout: Layout, point: list[Array], side: Array) -> Evaluation:
+def _segment(trial: Trial, layout: Layout, point: list[Array], side: Array, move: Array) -> Evaluation:
+    """Q and G along `move`, on a segment that begins beside the point in the direction of `side`."""
     begin, length = arb(2) ** _DISTANCE, arb(2) ** (_DISTANCE + _LENGTH)
     moves = layout.split(side.astype(object) * begin)
-    further = layout.split(side.astype(object) * length)
+    further = layout.split(move.astype(object) * length)
     near = [p + m for p, m in zip(point, moves, strict=True)]
     far = [p + m for p, m in zip(near, further, strict=True)]
     claimed = layout.flat(gradient_at(trial, [hull(a, b) for a, b in zip(near, far, strict=True)]))
     quotient = (value_at(trial, layout, far) - value_at(trial, layout, near)) / length
-    product = np.sum(claimed * side.astype(object), axis=1) + arb(0)
-    return Evaluation(quotient, product, claimed, side, ())
+    product = np.sum(claimed * move.astype(object), axis=1) + arb(0)
+    return Evaluation(quotient, product, claimed, move, ())
 
 
 def _relative_digits(segment: Evaluation) -> Array:
@@ -156,10 +190,10 @@ _greatest: Any = np.frompyfunc(larger, 2, 1)
 class _Hulls:
     """The hulls of the one-sided derivatives (S sides, K entries)."""
 
-    def __init__(self, around: Array) -> None:
+    def __init__(self, around: Array, log2_slack: int) -> None:
         self.around = around
         largest = max((abs(b).upper() for b in around.ravel()), default=arb(0), key=lambda b: float(b.mid()))
-        self.slack = largest * arb(2) ** _SLACK
+        self.slack = largest * arb(2) ** log2_slack
         self.low: Array = _least.reduce(_lower(around), axis=0)
         self.high: Array = _greatest.reduce(_upper(around), axis=0)
         width = self.high - self.low

@@ -27,18 +27,24 @@ class Rounding(NamedTuple):
 
     value: Array
     gradients: tuple[Array, ...]
+    midpoint: Array
+    """The value as evaluated here, which is as far from the truth as the radius says at most: (B) float64."""
 
 
-def rounding_radii(trial: Trial, precision: int = 53) -> Rounding:
+def rounding_radii(trial: Trial, precision: int = 53, literals: bool = True) -> Rounding:
     """The radii of a trial's value and of its gradients (B + core each) at `precision` bits.
 
     Comparisons are decided as floats decide them. Raises NotCertifiableError where balls cannot run the subject.
     """
-    with on_balls(trial.subject, precision, ulps=LIBRARY_ULPS, by_midpoint=True):
-        point = [lift(p) for p in trial.parameters]
-        value = balls(trial.value(trial.arguments(point)))
-        gradients = [balls(g) for g in trial.gradient(trial.arguments(point))]
-    return Rounding(_radius(value, precision), tuple(_radius(g, precision) for g in gradients))
+    try:
+        with on_balls(trial.subject, precision, literals=literals, ulps=LIBRARY_ULPS, by_midpoint=True):
+            point = [lift(p) for p in trial.parameters]
+            value = balls(trial.value(trial.arguments(point)))
+            gradients = [balls(g) for g in trial.gradient(trial.arguments(point))]
+    finally:
+        trial.leave_floats()
+    midpoint = np.array([float(b.mid()) for b in value._a.ravel()], dtype=np.float64).reshape(value._a.shape)
+    return Rounding(_radius(value, precision), tuple(_radius(g, precision) for g in gradients), midpoint)
 
 
 def _radius(values: BallArray, precision: int) -> Array:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +36,8 @@ class Trial:
     gradient: Callable[[Sequence[Any]], list[Any]]
     args: tuple[Any, ...]
     wrt: tuple[int, ...]
+    gradient_needs_value: bool = False
+    """Whether `value` has to be called before `gradient` at the same arguments, since it leaves a cache behind."""
 
     @cached_property
     def names(self) -> list[str]:
@@ -63,16 +66,16 @@ class Trial:
                 del rest[:count]
         return tuple(args)
 
+    def leave_floats(self) -> None:
+        """Run once more on floats, so that objects that keep what they computed do not hold balls afterwards."""
+        with np.errstate(all="ignore"):
+            self.value(self.arguments(lifted=False))
+            self.gradient(self.arguments(lifted=False))
+
     def take(self, samples: Array) -> Trial:
         """The same trial on some of its samples only. Requires `separable`."""
         pick = lambda leaf: leaf[samples]  # noqa: E731
-        return Trial(
-            self.subject,
-            self.value,
-            self.gradient,
-            tuple(_map_arrays(pick, a) for a in self.args),
-            self.wrt,
-        )
+        return replace(self, args=tuple(_map_arrays(pick, a) for a in self.args))
 
     def separable(self, batch: tuple[int, ...]) -> bool:
         """Whether every array argument has the one batch axis in front, so that samples can be tried on their own."""
@@ -134,13 +137,15 @@ def layer_trial(
     """A trial of a layer against random cotangents c: the scalar is <c, forward(*args)>, its gradient backward(c, ...).
 
     forward returns `out`, or `(out, cache)`, or `(out1, out2, ..., cache)`; backward is called as `backward(c, cache)`
-    (one c for each output), or as `backward(c, *args)` if there is no cache.
+    (one c for each output). Without a cache it is called as `backward(c, *args)`, or as `backward(c)` if it takes no
+    more: a layer object then keeps its cache itself.
     """
     positions = _checked_wrt(
         args, [i for i, a in enumerate(args) if any(True for _ in leaves(a))] if wrt is None else wrt
     )
     sample = forward(*(map_leaves(_copy, a) for a in args))
     outputs, _ = _split(sample)
+    keeps_its_own_cache = not isinstance(sample, tuple) and not _accepts(backward, len(outputs) + len(args))
     random = np.random.default_rng(seed)
     cotangents = [random.standard_normal(np.shape(out)) for out in outputs]
 
@@ -157,10 +162,24 @@ def layer_trial(
         made = forward(*arguments)
         _, cache = _split(made)
         given = on(arguments)
-        result = backward(*given, cache) if isinstance(made, tuple) else backward(*given, *arguments)
+        if isinstance(made, tuple):
+            result = backward(*given, cache)
+        else:
+            result = backward(*given) if keeps_its_own_cache else backward(*given, *arguments)
         return _matched(result, [args[i] for i in positions], len(positions) == 1)
 
     return Trial((forward, backward), value, claimed, tuple(args), positions)
+
+
+def _accepts(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function can be called with so many positional arguments; True if its signature is not known."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def _split(made: Any) -> tuple[tuple[Any, ...], Any]:
@@ -185,6 +204,8 @@ def _matched(gradient: Any, arguments: list[Any], single: bool) -> list[Any]:
 def batch_shape(trial: Trial, value: Any, gradients: Sequence[Any]) -> tuple[int, ...]:
     """B, after checking that every gradient has shape B + core for its parameter. Raises ContractError."""
     batch = tuple(int(n) for n in np.shape(value))
+    if math.prod(batch) == 1 and all(np.shape(g) == p.shape for p, g in zip(trial.parameters, gradients, strict=True)):
+        return ()  # a scalar that kept its axes
     for name, parameter, gradient in zip(trial.names, trial.parameters, gradients, strict=True):
         came, has = tuple(int(n) for n in np.shape(gradient)), parameter.shape
         if came not in (batch + has, has if has[: len(batch)] == batch else batch + has):

@@ -53,6 +53,8 @@ class Certificate:
     reason: str = ""
     wrong: tuple[WrongEntry, ...] = ()
     kinks: tuple[Kink, ...] = ()
+    literals: bool = True
+    """Whether the subject's literals were taken from its source."""
     claimed: tuple[BallArray, ...] = field(default=(), repr=False)
     """Enclosures of the claimed gradient, one array for each parameter: of the true one, where it is certified."""
 
