@@ -10,8 +10,10 @@ import numpy as np
 from oracles.ball import BallArray, Function, balls, comparand, operand, require_float64, wrap
 from oracles.ball_comparisons import RELATIONS, as_arb
 from oracles.ball_functions import FUNCTIONS, writable
+from oracles.ball_mode import mode
 from oracles.ball_products import PRODUCT_UFUNCS
 from oracles.ball_reductions import METHODS, fold, reduceat, scan
+from oracles.ball_rounding import gamma, magnitude, widened
 from oracles.ball_ufuncs import ARITHMETIC, EXACT, evaluate
 from oracles.errors import NotCertifiableError
 
@@ -95,4 +97,17 @@ def _apply_at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     if ufunc not in EXACT or (ufunc not in (*ARITHMETIC, np.negative, np.maximum, np.minimum)):
         raise NotCertifiableError(f"{ufunc.__name__}.at has no version for balls")
     version: Any = EXACT[ufunc]
-    version.at(writable(target), index, *(balls(v)._a for v in values))
+    elements = writable(target)
+    version.at(elements, index, *(balls(v)._a for v in values))
+    if mode.ulps and ufunc in ARITHMETIC:
+        elements[...] = _scattered(ufunc, elements, index, *(balls(v)._a for v in values))
+
+
+def _scattered(ufunc: np.ufunc, found: np.ndarray[Any, Any], index: Any, values: np.ndarray[Any, Any]) -> Any:
+    """The results of `at`, widened by what any order of the values may round."""
+    times = np.zeros(found.shape)
+    np.add.at(times, index, 1)
+    sizes = magnitude(found)
+    if ufunc in (np.add, np.subtract):
+        np.add.at(sizes, index, 2 * magnitude(values))  # twice: what was there is at most the result and the values
+    return widened(found, sizes * gamma(times))

@@ -24,8 +24,10 @@ from oracles.ball import (
     wrap,
 )
 from oracles.ball_comparisons import as_arb
+from oracles.ball_mode import mode
 from oracles.ball_products import PRODUCTS
 from oracles.ball_reductions import REDUCTIONS, into
+from oracles.ball_rounding import rounded
 from oracles.errors import NotCertifiableError, UndecidedComparisonError
 
 _np: Any = np  # NumPy's stubs do not know that its functions take duck arrays
@@ -89,7 +91,12 @@ def where(condition: Any, *branches: Any) -> Any:
 
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     ends = {k: balls(v)._a for k, v in (("prepend", prepend), ("append", append)) if v is not None}
-    return rewrap(np.diff(balls(a)._a, n, axis, **ends))
+    found = balls(a)._a
+    if n == 0 or not mode.ulps:
+        return rewrap(np.diff(found, n, axis, **ends))
+    for step in range(n):
+        found = rounded(np.diff(found, 1, axis, **(ends if step == 0 else {})))
+    return rewrap(found)
 
 
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:

@@ -9,6 +9,8 @@ import numpy as np
 
 from oracles.ball import BallArray, Function, balls, refuse, require_float64, seal, wrap
 from oracles.ball_comparisons import Raw, first_largest, larger, smaller, sorted_order
+from oracles.ball_mode import mode
+from oracles.ball_rounding import gamma, magnitude, widened
 from oracles.ball_ufuncs import evaluate
 from oracles.errors import NotCertifiableError
 
@@ -82,24 +84,43 @@ def _reduction(ufunc: np.ufunc) -> Function:
         raw = balls(a)._a
         if where is not True:
             raw = np.where(where, raw, ufunc.identity)
-        result = wrap(sealed(ufunc.reduce(raw, axis=axis, keepdims=bool(keepdims))))
+        found = sealed(ufunc.reduce(raw, axis=axis, keepdims=bool(keepdims)))
+        if mode.ulps:
+            terms = _count(wrap(raw), axis, False, True)
+            found = _any_order(
+                ufunc, found, raw, terms, lambda sizes: np.sum(sizes, axis=axis, keepdims=bool(keepdims))
+            )
+        result = wrap(found)
         return into(out, result if initial is None else ufunc(result, initial))
 
     return reduce
 
 
+def _any_order(ufunc: np.ufunc, found: Raw, raw: Raw, terms: int, total: Function) -> Raw:
+    """Sums or products of so many terms, widened by what any order of them may round."""
+    if ufunc is np.multiply:
+        return widened(found, magnitude(found) * gamma(terms))
+    with np.errstate(all="ignore"):
+        return widened(found, total(magnitude(raw)) * gamma(terms))
+
+
 sum_, prod = _reduction(np.add), _reduction(np.multiply)
 
 
-def _accumulation(accumulate: Function) -> Function:
+def _accumulation(ufunc: np.ufunc, accumulate: Any) -> Function:
     def running(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         require_float64(dtype)
-        return into(out, wrap(sealed(accumulate(balls(a)._a, axis=axis))))
+        raw = balls(a)._a
+        found = sealed(accumulate(raw, axis=axis))
+        if mode.ulps:
+            terms = _count(wrap(raw), axis, False, True)
+            found = _any_order(ufunc, found, raw, terms, lambda sizes: np.cumsum(sizes, axis=axis))
+        return into(out, wrap(found))
 
     return running
 
 
-cumsum, cumprod = _accumulation(np.cumsum), _accumulation(np.cumprod)
+cumsum, cumprod = _accumulation(np.add, np.cumsum), _accumulation(np.multiply, np.cumprod)
 
 
 def mean(
@@ -293,4 +314,8 @@ _REDUCEAT: dict[np.ufunc, Any] = {
 def reduceat(ufunc: np.ufunc, a: BallArray, indices: Any, axis: int = 0) -> BallArray:
     if ufunc not in _REDUCEAT:
         raise NotCertifiableError(f"{ufunc.__name__}.reduceat has no version for balls")
-    return wrap(_REDUCEAT[ufunc].reduceat(a._a, indices, axis))
+    found = _REDUCEAT[ufunc].reduceat(a._a, indices, axis)
+    if mode.ulps and ufunc in (np.add, np.multiply):
+        terms = a._a.shape[axis]
+        found = _any_order(ufunc, found, a._a, terms, lambda sizes: np.add.reduceat(sizes, indices, axis))
+    return wrap(found)

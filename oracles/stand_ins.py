@@ -20,7 +20,8 @@ from oracles.ball import BallArray, Function, balls, from_nested, holds_balls, o
 from oracles.ball_functions import FUNCTIONS
 from oracles.ball_mode import mode
 from oracles.ball_products import PRODUCT_UFUNCS
-from oracles.ball_ufuncs import COMPOSED, EXACT, TESTS, TRANSCENDENTAL, library_error
+from oracles.ball_rounding import library_error
+from oracles.ball_ufuncs import COMPOSED, EXACT, TESTS, TRANSCENDENTAL
 from oracles.errors import NotCertifiableError
 from oracles.lifting import rounds
 
@@ -133,7 +134,16 @@ def _like(original: Any) -> Function:
     return like
 
 
-def _eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float, order: Any = "C", **_: Any) -> Any:
+def _eye(
+    N: int,
+    M: int | None = None,
+    k: int = 0,
+    dtype: Any = float,
+    order: Any = "C",
+    *,
+    device: Any = None,
+    like: Any = None,
+) -> Any:
     return functions.new_array(np.eye(N, M, k, dtype=dtype))
 
 
