@@ -25,7 +25,7 @@ _KINK_PRECISION = 1024
 """A comparison that is still open at this many bits is a tie of the point itself, not of the box around it."""
 _ZERO_PRECISION = 1280
 """Bits that tell an exact zero from the smallest float64 (2^-1074) at a step of 2^-80."""
-_MOST_WORK = 10_000_000
+_MOST_WORK = 4_000_000
 """Where the search for wrong entries ends, in entries evaluated; the verdict says so when it does."""
 _ROUNDED_DIGITS = 15.0
 """The most that is claimed of a sample that is right up to constants rounded by 2^-53."""

@@ -320,3 +320,19 @@ def test_layers_with_several_outputs_get_a_cotangent_for_each() -> None:
 
 def test_layers_without_a_cache_get_their_arguments() -> None:
     assert certify_layer(np.sin, lambda c, x: c * np.cos(x), np.ones(2)).ruling is Ruling.CERTIFIED
+
+
+def test_a_search_that_ends_early_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oracles.judge._MOST_WORK", 1)
+    certificate = certify(cubes, lambda w: 2 * squares(w), RNG(11).normal(size=300))
+    assert certificate.ruling is Ruling.WRONG
+    assert 0 < len(certificate.wrong) < 300
+    assert "the search ended after" in certificate.reason
+
+
+def test_rounded_constants_of_many_parameters_claim_fewer_digits() -> None:
+    loss = compiled("def f(w): return np.sum(w * w) / len(w)")
+    gradient = compiled("def f(w): return (2.0 / len(w)) * w")
+    certificate = certify(loss, gradient, RNG(12).normal(size=984))
+    assert certificate.ruling is Ruling.ROUNDED
+    assert 10 <= certificate.digits < 15
