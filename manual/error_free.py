@@ -20,15 +20,12 @@ SPLITTER = 2**27 + 1
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The unevaluated sum high + low, of one shape. Arithmetic gathers the errors of `high` in `low`.
-
-    A pair stands on the left: `pair * array`, not `array * pair`, which raises TypeError.
-    """
+    """The unevaluated sum high + low, of one shape. Arithmetic gathers the errors of `high` in `low`."""
 
     high: Array
     low: Array | float = 0.0
 
-    __array_ufunc__ = None  # without it NumPy would make `array * pair` an array of objects
+    __array_ufunc__ = None  # so that array * pair asks Pair.__rmul__ instead of making an array of objects
 
     @property
     def value(self) -> Array:
@@ -50,6 +47,12 @@ class Pair:
 
     def __neg__(self) -> Pair:
         return Pair(-self.high, -self.low)
+
+    def __rsub__(self, other: Array | float) -> Pair:
+        return -self + other
+
+    __radd__ = __add__
+    __rmul__ = __mul__
 
 
 def _pair(value: Pair | Array | float) -> Pair:

@@ -6,8 +6,15 @@ In real arithmetic the same function as `manual.nine_weight`, and the same inter
   entries) values are carried as pairs of a float and its error: see `manual.error_free`.
 - tanh and sigmoid are pairs of the value at which they saturate and the small remainder, so that the residual's error
   is relative to the remainders.
-- Their derivatives are not formed by subtraction: tanh' = sech², and sigmoid'(q) = slope², slope = 1 / (2 cosh(q / 2)).
+- Their derivatives are not formed by subtraction: tanh' = sech², and sigmoid'(q) = slope² with slope = sech(q / 2) / 2.
   One factor of each square multiplies first and one last, so nothing underflows before the entry itself does.
+
+exp, sin and cos stay NumPy's own, right to about one unit in the last place, so the promise is 11 digits of every
+entry. Measured at 100 x 64 draws of the weights from N(0, 3²) and all 506 samples, 3.2 million gradients: the worst
+entry keeps 11.01 digits, half of the gradients 15.4 or more in all nine entries, and the textbook form loses some
+entry entirely in 15 of 100. At 50 x 64 draws the worst is 14.9 at the scales 0.01 and 0.1, 11.1 at 1, 11.3 at 30,
+11.2 at 300 and 11.3 at 10,000. Digits go where the residual r is close to 0 (some 15 + log10 |r| are left) and where
+b is large (16 - log10 |b|). Up to weights of 1e100 nothing overflows. The price is three times the textbook's time.
 """
 
 from typing import NamedTuple
@@ -18,7 +25,7 @@ from manual._arguments import Array, check_arguments
 from manual.error_free import Pair, two_product
 
 LARGEST_EXPONENT = 700.0
-"""Where u = e^v stops: tanh(e^250 + w7) is 1 but for e^-(10^108), and u times the error of any v is still finite."""
+"""Where u = e^v stops, at 1e304: tanh(u + w7) is then 1 but for e^-(10^304), whatever w7 is."""
 
 SWITCH = -0.1
 """Where sigmoid goes from 0 + remainder to 1 - remainder. Either is right near 0, so not at 0 itself: of a ball around

@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +17,7 @@ from flint import arb, ctx
 from numpy.typing import NDArray
 
 from manual import error_free, nine_weight, nine_weight_stable
-from manual.error_free import Pair, two_product, two_sum
+from manual.error_free import Pair, two_product
 from oracles import Ruling, certify
 from reference.datasets import housing
 
@@ -106,7 +107,7 @@ def lost(kept: Array) -> set[int]:
 @pytest.mark.parametrize(
     ("scale", "seed", "least"),
     [
-        *(pytest.param(3.0, seed, PROMISED, id=f"scale3-seed{seed}") for seed in range(1, 6)),
+        *(pytest.param(3.0, seed, PROMISED, id=f"scale3-seed{seed}") for seed in range(2, 5)),
         pytest.param(0.01, 6, 14.0, id="scale0.01"),
         pytest.param(0.1, 7, 14.0, id="scale0.1"),
         pytest.param(1.0, 8, PROMISED, id="scale1"),
@@ -116,19 +117,19 @@ def lost(kept: Array) -> set[int]:
     ],
 )
 def test_loss_and_every_entry_keep_their_digits_at_all_samples(scale: float, seed: int, least: float) -> None:
-    w = scale * np.random.default_rng(seed).normal(size=(16 if scale == 3 else 8, 1, 9))
+    w = scale * np.random.default_rng(seed).normal(size=(16 if scale == 3 else 4, 1, 9))
     kept = all_digits(nine_weight_stable.loss_and_gradient, w, X, Y)
     assert kept.shape == (len(w), 506, 10)
     assert kept.min() >= least
 
 
-def test_what_is_lost_is_what_the_residual_loses_near_its_zero() -> None:
+def test_near_its_zero_the_residual_costs_its_own_zeros_and_no_more() -> None:
     rng = np.random.default_rng(12)
     w, x = 3 * rng.normal(size=(512, 9)), X[rng.integers(506, size=512)]
     prediction, _ = closed_form(w, x, 0.0)
     for distance in (1e-2, 1e-5, 1e-8):
         kept = all_digits(nine_weight_stable.loss_and_gradient, w, x, floats(prediction)[0] + distance)
-        assert kept.min() >= 12.5 + math.log10(distance)
+        assert kept.min() >= 14 + math.log10(distance)
 
 
 @pytest.mark.parametrize("fill", [0.0, 5e-324, -1e-300, 1e-8])
@@ -171,6 +172,7 @@ def test_beyond_that_an_overflow_is_not_silent() -> None:
 # --- each remedy is needed ------------------------------------------------------------------------------------------
 
 x1, x2, x3, x4, x5 = (float(v) for v in X[0])
+TARGET = 2.0
 
 
 def point(**weights: float) -> Array:
@@ -180,26 +182,24 @@ def point(**weights: float) -> Array:
     return np.array(list((values | weights).values()))
 
 
-def definitions(module: ModuleType) -> dict[str, ast.stmt]:
-    """The functions, methods (`Class.method`) and constants of a module."""
+@cache
+def definitions(module: ModuleType) -> dict[str, str]:
+    """The source of a module's functions, methods (`Class.method`) and constants."""
+    source = inspect.getsource(module)
     found: dict[str, ast.stmt] = {}
-    for node in ast.parse(inspect.getsource(module)).body:
-        if isinstance(node, ast.FunctionDef):
-            found[node.name] = node
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            found[node.targets[0].id] = node
-        elif isinstance(node, ast.ClassDef):
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
             found |= {f"{node.name}.{n.name}": n for n in node.body if isinstance(n, ast.FunctionDef)}
-    return found
-
-
-def text(module: ModuleType, node: ast.stmt) -> str:
-    return ast.get_source_segment(inspect.getsource(module), node) or ""
+        elif isinstance(node, ast.FunctionDef):
+            found[node.name] = node
+        elif isinstance(node, ast.Assign):
+            found[ast.unparse(node.targets[0])] = node
+    return {name: ast.get_source_segment(source, node) or "" for name, node in found.items()}
 
 
 def mutant(module: ModuleType, name: str, line: str, becomes: str) -> dict[str, Any]:
     """The names of a copy of the module in which `line`, found once in the definition of `name`, reads differently."""
-    before, source = text(module, definitions(module)[name]), inspect.getsource(module)
+    before, source = definitions(module)[name], inspect.getsource(module)
     assert before.count(line) == 1
     assert source.count(before) == 1
     namespace: dict[str, Any] = {"__name__": module.__name__}
@@ -207,15 +207,16 @@ def mutant(module: ModuleType, name: str, line: str, becomes: str) -> dict[str, 
     return namespace
 
 
-def without_mutant(module: ModuleType, mutated: list[tuple[str, str]]) -> list[str]:
-    """The assignments and returns of a module's functions that no (function, line) touches."""
+def untouched(module: ModuleType, mutated: list[tuple[str, str]]) -> list[str]:
+    """The assignments and returns in a module's functions that none of the (definition, line) is part of."""
     left = []
-    for name, node in definitions(module).items():
-        for statement in ast.walk(node):
-            if isinstance(node, ast.FunctionDef) and isinstance(statement, ast.Assign | ast.AnnAssign | ast.Return):
-                found = text(module, statement)
-                if not any(n == name and (line in found or found in line) for n, line in mutated):
-                    left.append(f"{name}: {found}")
+    for name, source in definitions(module).items():
+        lines = [line for n, line in mutated if n == name]
+        for node in ast.walk(ast.parse(source)) if source.startswith("def ") else ():
+            if isinstance(node, ast.Assign | ast.AnnAssign | ast.Return):
+                statement = ast.get_source_segment(source, node) or ""
+                if not any(line in statement or statement in line for line in lines):
+                    left.append(f"{name}: {statement}")
     return left
 
 
@@ -225,131 +226,141 @@ EXPONENT_CANCELS = {"w1": 1000.0, "w6": 0.3 - (1000 * x1 - 0.4 * x2) ** 2}
 SINE_VANISHES, COSINE_VANISHES = {"w3": 7 * np.pi / x3}, {"w3": 7.5 * np.pi / x3}
 LARGE_TIMES_NOTHING = SINE_VANISHES | {"w4": 1e7 / x4}
 LARGE_ANGLE = {"w3": 1e20}
-SATURATED = {"w7": 14.25, "w8": 18.0, "w9": 1.5}  # at y = 2.5 the residual is what tanh and sigmoid lack of 1
+SATURATED = {"w7": 14.25, "w8": 18.0, "w9": 1.0}  # at y = 2 the residual is what tanh and sigmoid lack of 1
 REMEDIES = [
-    # id, weights, target, function, line, what it becomes, what then keeps fewer than 11 digits
-    ("z", Z_CANCELS, 2, "forward", "two_product(w1, x1) + two_product(w2, x2)", "Pair(w1 * x1) + w2 * x2", {1, 2}),
-    ("b", B_CANCELS, 2, "forward", "two_product(w4, x4) + two_product(w5, x5)", "Pair(w4 * x4) + w5 * x5", {3}),
-    ("exponent", EXPONENT_CANCELS, 2, "forward", "z * z + w6", "Pair(z.value * z.value + w6)", ALL),
-    ("exponent-error", EXPONENT_CANCELS, 2, "_exp", "u * np.where(inside, v.low, 0.0)", "0.0", ALL),
-    ("u", EXPONENT_CANCELS, 2, "forward", "(u + w7).value", "(u + w7).high", ALL),
-    ("sine", SINE_VANISHES, 2, "_sin_cos", "cosine * sin_low - sine * (1 - cos_low)", "0.0", {4, 5}),
-    ("cosine", COSINE_VANISHES, 2, "_sin_cos", "cosine * cos_low - sine * sin_low", "cosine", {3}),
-    ("angle", SINE_VANISHES, 2, "forward", "two_product(w3, x3)", "Pair(w3 * x3)", {4, 5}),
-    ("large-angle", LARGE_ANGLE, 2, "_sin_cos", "sin_low - sine * (1 - cos_low)", "angle.low", ALL),
-    ("q", LARGE_TIMES_NOTHING, 2, "forward", "(sine * b + w8).value", "(sine * b + w8).high", ALL),
-    ("residual", SATURATED, 2.5, "forward", "(t + s * w9 - y).value", "t.value + s.value * w9 - y", ALL),
-    ("tanh", SATURATED, 2.5, "forward", "t = _tanh(U)", "t = Pair(np.tanh(U))", ALL),
-    ("sigmoid", SATURATED, 2.5, "forward", "s = _sigmoid(q)", "s = Pair(1 / (1 + np.exp(-q)))", ALL),
-    ("side", SATURATED, 2.5, "_sigmoid", "q < SWITCH", "q > SWITCH", ALL),
+    # id, weights, definition, line, what it becomes, what then keeps fewer than 11 digits
+    ("z", Z_CANCELS, "forward", "two_product(w1, x1) + two_product(w2, x2)", "Pair(w1 * x1) + w2 * x2", {1, 2}),
+    ("b", B_CANCELS, "forward", "two_product(w4, x4) + two_product(w5, x5)", "Pair(w4 * x4) + w5 * x5", {3}),
+    ("exponent", EXPONENT_CANCELS, "forward", "z * z + w6", "Pair(z.value * z.value + w6)", ALL),
+    ("exponent-error", EXPONENT_CANCELS, "_exp", "u * np.where(inside, v.low, 0.0)", "0.0", ALL),
+    ("u", EXPONENT_CANCELS, "forward", "(u + w7).value", "(u + w7).high", ALL),
+    ("sine", SINE_VANISHES, "_sin_cos", "cosine * sin_low - sine * (1 - cos_low)", "0.0", {4, 5}),
+    ("cosine", COSINE_VANISHES, "_sin_cos", "cosine * cos_low - sine * sin_low", "cosine", {3}),
+    ("angle", SINE_VANISHES, "forward", "two_product(w3, x3)", "Pair(w3 * x3)", {4, 5}),
+    ("large-angle", LARGE_ANGLE, "_sin_cos", "sin_low - sine * (1 - cos_low)", "angle.low", ALL),
+    ("q", LARGE_TIMES_NOTHING, "forward", "(sine * b + w8).value", "(sine * b + w8).high", ALL),
+    ("residual", SATURATED, "forward", "(t + s * w9 - y).value", "t.value + s.value * w9 - y", ALL),
+    ("tanh", SATURATED, "forward", "t = _tanh(U)", "t = Pair(np.tanh(U))", ALL),
+    ("sigmoid", SATURATED, "forward", "s = _sigmoid(q)", "s = Pair(1 / (1 + np.exp(-q)))", ALL),
+    ("side", SATURATED, "_sigmoid", "q < SWITCH", "q > SWITCH", ALL),
     (
         "tanh-slope",
         {"w7": 30.0},
-        2,
         "backward",
         "dprediction * sech * sech",
         "dprediction * (1 - np.tanh(U) ** 2)",
         {7},
     ),
-    ("s-slope", {"w8": 40.0}, 2, "backward", "* slope * slope", "* s.value * (1 - s.value)", SIGMOID_BRANCH),
-    ("dw8-order", {"w8": 735.0, "w9": 1e20}, 2, "backward", "slope * slope", "(slope * slope)", SIGMOID_BRANCH),
-    ("dw7-order", {"w7": 367.0, "w9": 1e20}, 2, "backward", "dprediction * sech * sech", "dprediction * sech**2", {7}),
-    ("dw6-order", {"w7": 367.0, "w9": 1e20}, 2, "backward", "sech * u.value * sech", "(sech**2 * u.value)", {1, 2, 6}),
-    ("exp-overflows", {"w1": 30.0}, 2, "LARGEST_EXPONENT", "700.0", "np.inf", ALL),
-    ("exp-error", {"w1": 1e8}, 2, "_exp", "np.where(inside, v.low, 0.0)", "v.low", ALL),
+    ("s-slope", {"w8": 40.0}, "backward", "* slope * slope", "* s.value * (1 - s.value)", SIGMOID_BRANCH),
+    ("dw8-order", {"w8": 735.0, "w9": 1e20}, "backward", "slope * slope", "(slope * slope)", SIGMOID_BRANCH),
+    ("dw7-order", {"w7": 367.0, "w9": 1e20}, "backward", "dprediction * sech * sech", "dprediction * sech**2", {7}),
+    ("dw6-order", {"w7": 367.0, "w9": 1e20}, "backward", "sech * u.value * sech", "(sech**2 * u.value)", {1, 2, 6}),
+    ("exp-overflows", {"w1": 30.0}, "LARGEST_EXPONENT", "700.0", "np.inf", ALL),
+    ("exp-error", {"w1": 2.3e8}, "_exp", "np.where(inside, v.low, 0.0)", "v.low", ALL - TANH_BRANCH),
 ]
 
 
 @pytest.mark.parametrize(
-    ("weights", "y", "function", "line", "becomes", "entries"), [pytest.param(*r[1:], id=r[0]) for r in REMEDIES]
+    ("weights", "name", "line", "becomes", "entries"), [pytest.param(*r[1:], id=r[0]) for r in REMEDIES]
 )
-def test_without_its_remedy_a_loss_shows(
-    weights: dict[str, float], y: float, function: str, line: str, becomes: str, entries: set[int]
+def test_without_its_remedy_digits_are_lost(
+    weights: dict[str, float], name: str, line: str, becomes: str, entries: set[int]
 ) -> None:
     w = point(**weights)
-    spoiled = mutant(nine_weight_stable, function, line, becomes)["loss_and_gradient"]
-    assert lost(all_digits(nine_weight_stable.loss_and_gradient, w, X[0], float(y))) == set()
+    spoiled = mutant(nine_weight_stable, name, line, becomes)["loss_and_gradient"]
+    assert lost(all_digits(nine_weight_stable.loss_and_gradient, w, X[0], TARGET)) == set()
     with np.errstate(all="ignore"):
-        assert lost(all_digits(spoiled, w, X[0], float(y))) == entries
+        assert lost(all_digits(spoiled, w, X[0], TARGET)) == entries
 
 
 def test_a_plain_cosh_overflows() -> None:
     w = point(w7=800.0)
     plain = mutant(nine_weight_stable, "_sech", "return 2 * e / (1 + e * e)", "return 1 / np.cosh(a)")
     with np.errstate(all="raise"):
-        nine_weight_stable.loss_and_gradient(w, X[0], 2.0)
+        nine_weight_stable.loss_and_gradient(w, X[0], TARGET)
         with pytest.raises(FloatingPointError, match="overflow"):
-            plain["loss_and_gradient"](w, X[0], 2.0)
+            plain["loss_and_gradient"](w, X[0], TARGET)
 
 
 # --- planted mistakes -----------------------------------------------------------------------------------------------
 
 MUTANTS = [
-    # function, line, what it becomes, what then keeps fewer than 11 digits; 0 is the loss
-    ("forward", "(w[..., i] for i in range(9))", "(w[..., i] for i in (0, 1, 2, 3, 4, 5, 7, 6, 8))", ALL),
-    ("forward", "(x[..., i] for i in range(5))", "(x[..., i] for i in (1, 0, 2, 3, 4))", ALL),
-    ("forward", "z = two_product(w1, x1) + two_product(w2, x2)", "z = two_product(w1, x1) + two_product(w1, x2)", ALL),
-    ("forward", "u = _exp(z * z + w6)", "u = _exp(z * z - w6)", ALL),
-    ("forward", "U = (u + w7).value", "U = (u - w7).value", ALL),
-    ("forward", "t = _tanh(U)", "t = _tanh(-U)", ALL),
-    ("forward", "sine, cosine = _sin_cos(two_product(w3, x3))", "sine, cosine = _sin_cos(two_product(w3, x4))", ALL),
-    ("forward", "b = two_product(w4, x4) + two_product(w5, x5)", "b = two_product(w4, x4) - two_product(w5, x5)", ALL),
-    ("forward", "q = (sine * b + w8).value", "q = (sine * w8 + b).value", ALL),
-    ("forward", "s = _sigmoid(q)", "s = _sigmoid(2 * q)", ALL),
-    ("forward", "residual = (t + s * w9 - y).value", "residual = (t + s * w9).value + y", ALL),
-    ("forward", "loss = residual * residual", "loss = residual", {0}),
-    ("forward", "return loss, Cache(z, u,", "return loss, Cache(u, z,", {1, 2, 6}),
-    ("backward", "w9 = w[..., 8]", "w9 = w[..., 7]", SIGMOID_BRANCH),
-    ("backward", "(x[..., i] for i in range(5))", "(x[..., i] for i in (0, 1, 2, 4, 3))", {4, 5}),
+    # id, definition, line, what it becomes, what then keeps fewer than 11 digits; 0 is the loss
+    ("weights", "forward", "(w[..., i] for i in range(9))", "(w[..., i] for i in (0, 1, 2, 3, 4, 5, 7, 6, 8))", ALL),
+    ("features", "forward", "(x[..., i] for i in range(5))", "(x[..., i] for i in (1, 0, 2, 3, 4))", ALL),
+    ("z", "forward", "two_product(w2, x2)", "two_product(w1, x2)", ALL),
+    ("u", "forward", "u = _exp(z * z + w6)", "u = _exp(z * z - w6)", ALL),
+    ("U", "forward", "U = (u + w7).value", "U = (u - w7).value", ALL),
+    ("t", "forward", "t = _tanh(U)", "t = _tanh(-U)", ALL),
+    ("angle", "forward", "_sin_cos(two_product(w3, x3))", "_sin_cos(two_product(w3, x4))", ALL),
+    ("b", "forward", "+ two_product(w5, x5)", "- two_product(w5, x5)", ALL),
+    ("q", "forward", "q = (sine * b + w8).value", "q = (sine * w8 + b).value", ALL),
+    ("s", "forward", "s = _sigmoid(q)", "s = _sigmoid(2 * q)", ALL),
+    ("residual", "forward", "residual = (t + s * w9 - y).value", "residual = (t + s * w9).value + y", ALL),
+    ("loss", "forward", "loss = residual * residual", "loss = residual", {0}),
+    ("cache", "forward", "return loss, Cache(z, u,", "return loss, Cache(u, z,", {6}),
+    ("w9", "backward", "w9 = w[..., 8]", "w9 = w[..., 7]", SIGMOID_BRANCH),
+    ("features-again", "backward", "(x[..., i] for i in range(5))", "(x[..., i] for i in (0, 1, 2, 4, 3))", {4, 5}),
+    ("cache-again", "backward", "z, u, U, sine, cosine, b,", "b, u, U, sine, cosine, z,", {1, 2, 3}),
+    ("sech", "backward", "sech = _sech(U)", "sech = _sech(U / 2) / 2", TANH_BRANCH),
+    ("slope", "backward", "slope = _sech(q / 2) / 2", "slope = _sech(q) / 2", SIGMOID_BRANCH),
+    ("dprediction", "backward", "dprediction = 2 * residual", "dprediction = residual", GRADIENT),
+    ("dw9", "backward", "dw9 = dprediction * s.value", "dw9 = dprediction * s.high", {9}),
+    ("dw8", "backward", "dw8 = dprediction * w9", "dw8 = dprediction", SIGMOID_BRANCH),
+    ("dw7", "backward", "dw7 = dprediction", "dw7 = -dprediction", {7}),
+    ("dw6", "backward", "dw6 = dprediction * sech", "dw6 = dprediction", {1, 2, 6}),
+    ("dw5", "backward", "dw5 = dw8 * sine.value * x5", "dw5 = dw8 * sine.value * x4", {5}),
+    ("dw4", "backward", "dw4 = dw8 * sine.value * x4", "dw4 = dw8 * x4", {4}),
+    ("dw3", "backward", "dw3 = dw8 * b.value * cosine", "dw3 = dw8 * b.value * sine.value", {3}),
+    ("dw2", "backward", "dw2 = dw6 * (2 * z.value * x2)", "dw2 = dw6 * (z.value * x2)", {2}),
+    ("dw1", "backward", "dw1 = dw6 * (2 * z.value * x1)", "dw1 = dw6 * (2 * x1)", {1}),
+    ("order", "backward", "np.stack([dw1, dw2,", "np.stack([dw2, dw1,", {1, 2}),
+    ("first-forward", "loss_and_gradient", "forward(w, x, y)", "forward(w, x, 2 * y)", ALL),
+    ("then-backward", "loss_and_gradient", "backward(w, x, cache)", "backward(w, x[..., ::-1], cache)", {1, 2, 4, 5}),
+    ("exp-range", "_exp", "v.high < LARGEST_EXPONENT", "v.high > LARGEST_EXPONENT", ALL),
+    ("exp-value", "_exp", "u = np.exp(np.where(inside, v.high,", "u = np.exp(np.where(inside, -v.high,", ALL),
+    ("exp-pair", "_exp", "return Pair(u,", "return Pair(u - 1,", ALL),
     (
-        "backward",
-        "z, u, U, sine, cosine, b, q, s, residual = cache",
-        "z, U, u, sine, cosine, b, q, s, residual = cache",
-        {6},
+        "cosine",
+        "_sin_cos",
+        "sine, cosine = np.sin(angle.high), np.cos",
+        "sine, cosine = np.sin(angle.high), np.sin",
+        {3},
     ),
-    ("backward", "sech = _sech(U)", "sech = _sech(U / 2) / 2", TANH_BRANCH),
-    ("backward", "slope = _sech(q / 2) / 2", "slope = _sech(q) / 2", SIGMOID_BRANCH),
-    ("backward", "dprediction = 2 * residual", "dprediction = residual", GRADIENT),
-    ("backward", "dw9 = dprediction * s.value", "dw9 = dprediction * s.high", {9}),
-    ("backward", "dw8 = dprediction * w9 * slope * slope", "dw8 = dprediction * slope * slope", SIGMOID_BRANCH),
-    ("backward", "dw7 = dprediction * sech * sech", "dw7 = -dprediction * sech * sech", {7}),
-    ("backward", "dw6 = dprediction * sech * u.value * sech", "dw6 = dprediction * sech * u.value", {1, 2, 6}),
-    ("backward", "dw5 = dw8 * sine.value * x5", "dw5 = dw8 * sine.value * x4", {5}),
-    ("backward", "dw4 = dw8 * sine.value * x4", "dw4 = dw8 * x4", {4}),
-    ("backward", "dw3 = dw8 * b.value * cosine * x3", "dw3 = dw8 * b.value * sine.value * x3", {3}),
-    ("backward", "dw2 = dw6 * (2 * z.value * x2)", "dw2 = dw6 * (z.value * x2)", {2}),
-    ("backward", "dw1 = dw6 * (2 * z.value * x1)", "dw1 = dw6 * (2 * x1)", {1}),
-    ("backward", "np.stack([dw1, dw2,", "np.stack([dw2, dw1,", {1, 2}),
-    ("loss_and_gradient", "loss, cache = forward(w, x, y)", "loss, cache = forward(w, x, 2 * y)", ALL),
-    ("loss_and_gradient", "backward(w, x, cache)", "backward(w, x[..., ::-1], cache)", {1, 2, 4, 5}),
-    ("_exp", "inside = v.high < LARGEST_EXPONENT", "inside = v.high > LARGEST_EXPONENT", ALL),
-    ("_exp", "u = np.exp(np.where(inside, v.high, LARGEST_EXPONENT))", "u = np.exp(v.low)", ALL),
-    ("_exp", "return Pair(u, ", "return Pair(u - 1, ", ALL),
-    ("_sin_cos", "sine, cosine = np.sin(angle.high), np.cos(angle.high)", "sine = cosine = np.sin(angle.high)", ALL),
-    ("_sin_cos", "sin_low, cos_low = np.sin(angle.low), np.cos(angle.low)", "sin_low = cos_low = angle.low", ALL),
-    ("_sin_cos", "return Pair(sine,", "return Pair(-sine,", ALL),
-    ("_sigmoid", "e = np.exp(np.where(rising, q, -q))", "e = np.exp(np.where(rising, -q, q))", ALL),
-    ("_sigmoid", "np.where(rising, e, -e)", "np.where(rising, -e, e)", ALL),
-    ("_tanh", "s = _sigmoid(2 * U)", "s = _sigmoid(U)", ALL),
-    ("_tanh", "return Pair(2 * s.high - 1, 2 * s.low)", "return Pair(2 * s.high - 1, s.low)", ALL),
-    ("_sech", "e: Array = np.exp(-np.abs(a))", "e: Array = np.exp(-2 * np.abs(a))", TANH_BRANCH | SIGMOID_BRANCH),
-    ("_sech", "return 2 * e / (1 + e * e)", "return 2 * e / (1 - e * e)", TANH_BRANCH | SIGMOID_BRANCH),
+    (
+        "cosine-of-low",
+        "_sin_cos",
+        "sin_low, cos_low = np.sin(angle.low), np.cos",
+        "sin_low, cos_low = angle.low, np.sin",
+        ALL,
+    ),
+    ("sine-pair", "_sin_cos", "return Pair(sine,", "return Pair(-sine,", ALL),
+    ("sigmoid-e", "_sigmoid", "e = np.exp(np.where(rising, q, -q))", "e = np.exp(np.where(rising, -q, q))", ALL),
+    ("sigmoid-pair", "_sigmoid", "np.where(rising, e, -e)", "np.where(rising, -e, e)", ALL),
+    ("tanh-argument", "_tanh", "s = _sigmoid(2 * U)", "s = _sigmoid(U)", ALL),
+    ("tanh-pair", "_tanh", "return Pair(2 * s.high - 1, 2 * s.low)", "return Pair(2 * s.high - 1, s.low)", ALL),
+    (
+        "sech-e",
+        "_sech",
+        "e: Array = np.exp(-np.abs(a))",
+        "e: Array = np.exp(-2 * np.abs(a))",
+        TANH_BRANCH | SIGMOID_BRANCH,
+    ),
+    ("sech-value", "_sech", "return 2 * e / (1 + e * e)", "return 2 * e / (1 - e * e)", TANH_BRANCH | SIGMOID_BRANCH),
 ]
 
 
-@pytest.mark.parametrize(
-    ("function", "line", "becomes", "entries"), [pytest.param(*m, id=f"{m[0]}-{i}") for i, m in enumerate(MUTANTS)]
-)
-def test_a_mistake_in_any_line_shows(function: str, line: str, becomes: str, entries: set[int]) -> None:
-    mistaken = mutant(nine_weight_stable, function, line, becomes)["loss_and_gradient"]
-    assert lost(all_digits(nine_weight_stable.loss_and_gradient, point(), X[0], 2.0)) == set()
-    assert lost(all_digits(mistaken, point(), X[0], 2.0)) == entries
+@pytest.mark.parametrize(("name", "line", "becomes", "entries"), [pytest.param(*m[1:], id=m[0]) for m in MUTANTS])
+def test_a_mistake_in_any_line_shows(name: str, line: str, becomes: str, entries: set[int]) -> None:
+    mistaken = mutant(nine_weight_stable, name, line, becomes)["loss_and_gradient"]
+    assert lost(all_digits(nine_weight_stable.loss_and_gradient, point(), X[0], TARGET)) == set()
+    assert lost(all_digits(mistaken, point(), X[0], TARGET)) == entries
 
 
 def test_every_line_has_its_mutant() -> None:
-    mutated = [(m[0], m[1]) for m in MUTANTS] + [(r[3], r[4]) for r in REMEDIES]
-    assert without_mutant(nine_weight_stable, mutated) == []
-    assert without_mutant(nine_weight_stable, mutated[1:]) != []
+    mutated = [(m[1], m[2]) for m in MUTANTS] + [(r[2], r[3]) for r in REMEDIES]
+    assert untouched(nine_weight_stable, mutated) == []
+    assert len(untouched(nine_weight_stable, mutated[1:])) == 1
 
 
 # --- the same real function -----------------------------------------------------------------------------------------
@@ -415,51 +426,138 @@ def test_in_exact_arithmetic_every_error_is_zero() -> None:
         assert low.item().rad() < 1e-60
 
 
-UNDECIDED = [
-    # id, weights, the definition that keeps the balls apart, its line, what it becomes
+PLAINER = [
+    # id, weights, definition, line, the plainer form of it
     ("q-is-0", {"w3": 0.0, "w8": 0.0}, "SWITCH", "-0.1", "0.0"),
-    ("U-is-huge", {"w1": 30.0, "w6": -700.0}, "_sech", "return 2 * e / (1 + e * e)", "return 1 / np.cosh(a)"),
+    ("U-is-huge", {"w1": 30.0, "w6": -1000.0}, "_sech", "return 2 * e / (1 + e * e)", "return 1 / np.cosh(a)"),
 ]
 
 
-@pytest.mark.parametrize(("weights", "name", "line", "becomes"), [pytest.param(*u[1:], id=u[0]) for u in UNDECIDED])
-def test_the_certificate_is_decided_where_a_plainer_line_would_leave_it_open(
+def bits_to_certify(names: dict[str, Any], w: Array, x: Array, y: Array) -> float:
+    """The bits that the certificate takes; infinity if it stays open or finds a kink, which this function has not."""
+    certificate = certify(lambda *a: names["forward"](*a)[0], lambda *a: names["loss_and_gradient"](*a)[1], w, x, y)
+    return certificate.precision if certificate.ruling is Ruling.CERTIFIED and not certificate.kinks else math.inf
+
+
+@pytest.mark.parametrize(("weights", "name", "line", "becomes"), [pytest.param(*p[1:], id=p[0]) for p in PLAINER])
+def test_the_certificate_settles_what_a_plainer_line_would_leave_open(
     weights: dict[str, float], name: str, line: str, becomes: str
 ) -> None:
-    w, x, y = point(**weights)[None], X[:1], Y[:1]
-    plainer = mutant(nine_weight_stable, name, line, becomes)
-    for forward, both, ruling in (
-        (nine_weight_stable.forward, nine_weight_stable.loss_and_gradient, Ruling.CERTIFIED),
-        (plainer["forward"], plainer["loss_and_gradient"], Ruling.UNDECIDED),
-    ):
-        certificate = certify(lambda *a, f=forward: f(*a)[0], lambda *a, g=both: g(*a)[1], w, x, y)
-        assert certificate.ruling is ruling
+    arguments = point(**weights)[None], X[:1], Y[:1]
+    needed = bits_to_certify(vars(nine_weight_stable), *arguments)
+    assert needed < bits_to_certify(mutant(nine_weight_stable, name, line, becomes), *arguments)
 
 
 # --- error_free -----------------------------------------------------------------------------------------------------
 
 
-def inexact(names: dict[str, Any]) -> set[str]:
-    """What of `error_free` is not exact, or for pairs not right to 30 digits of the terms."""
-    pair, wrong = names["Pair"], set()
+def samples() -> tuple[Array, Array, Array, Array]:
+    """Two float64 of 80 orders of magnitude, and for each an error of half its last place at most."""
     rng = np.random.default_rng(7)
     a, b = rng.normal(size=(2, 200)) * 10.0 ** rng.integers(-40, 40, size=(2, 200))
+    b[::2] = -a[::2] * rng.uniform(0.999, 1.001, size=100)  # these cancel
     c, d = rng.uniform(-1, 1, size=(2, 200)) * 2.0**-54 * [a, b]
-    for name, exact in (("two_sum", operator.add), ("two_product", operator.mul)):
-        result = names[name](a, b)
-        if any(
-            Fraction(h) + Fraction(l) != exact(Fraction(p), Fraction(q))
-            for h, l, p, q in zip(result.high, result.low, a, b, strict=True)
-        ):
-            wrong.add(name)
-    true_a, true_b = balls(a) + balls(c), balls(b) + balls(d)
-    for name, operation in (("+", operator.add), ("-", operator.sub), ("*", operator.mul)):
-        size = np.abs(true_a) + np.abs(true_b) if name != "*" else np.abs(true_a * true_b)
-        for other, true_other in ((pair(b, d), true_b), (b, balls(b))):
-            found = operation(pair(a, c), other)
-            error = np.abs(balls(found.high) + balls(found.low) - operation(true_a, true_other)) / size
-            if not (_midpoint(error).astype(float) < 1e-30).all():
-                wrong.add(name)
-    if not (pair(a, c).value == a + c).all():
-        wrong.add("value")
-    return wrong
+    return a, b, c, d
+
+
+def exact(high: Array, low: Array, a: Array, b: Array, operation: Callable[[Fraction, Fraction], Fraction]) -> bool:
+    columns = zip(*np.broadcast_arrays(high, low, a, b), strict=True)
+    return all(Fraction(h) + Fraction(e) == operation(Fraction(p), Fraction(q)) for h, e, p, q in columns)
+
+
+def accurate(found: Any, true: Balls, size: Balls) -> bool:
+    """Whether pairs are right to 31 digits of `size`."""
+    error = np.abs(balls(found.high) + balls(found.low) - true) / size
+    return bool((np.asarray(_midpoint(error), dtype=np.float64) < 1e-31).all())
+
+
+def broken(names: dict[str, Any]) -> set[str]:
+    """What in `error_free`, given by its names, does not hold."""
+    pair, (a, b, c, d) = names["Pair"], samples()
+    sums, products = names["two_sum"](a, b), names["two_product"](a, b)
+    p, q, true_p, true_q = pair(a, c), pair(b, d), balls(a) + balls(c), balls(b) + balls(d)
+    terms = np.abs(true_p) + np.abs(true_q)
+    holds = {
+        "two_sum": exact(sums.high, sums.low, a, b, operator.add),
+        "two_product": exact(products.high, products.low, a, b, operator.mul),
+        "value": bool((pair(a, b).value == a + b).all()),
+        "-p": accurate(-p, -true_p, terms),
+        "p + q": accurate(p + q, true_p + true_q, terms),
+        "p + b": accurate(p + b, true_p + balls(b), terms),
+        "p - q": accurate(p - q, true_p - true_q, terms),
+        "p - b": accurate(p - b, true_p - balls(b), terms),
+        "p * q": accurate(p * q, true_p * true_q, np.abs(true_p * true_q)),
+        "p * b": accurate(p * b, true_p * balls(b), np.abs(true_p * true_q)),
+        "b + p": accurate(b + p, balls(b) + true_p, terms),
+        "b - p": accurate(b - p, balls(b) - true_p, terms),
+        "b * p": accurate(b * p, balls(b) * true_p, np.abs(true_p * true_q)),
+    }
+    return {name for name, held in holds.items() if not held}
+
+
+PAIR_SUMS, PAIR_PRODUCTS = {"p + q", "p + b", "b + p", "p - q", "p - b", "b - p"}, {"p * q", "p * b", "b * p"}
+SUMS, PRODUCTS, BOTH_PAIRS = {"two_sum"} | PAIR_SUMS, {"two_product"} | PAIR_PRODUCTS, {"p + q", "p - q", "p * q"}
+ERROR_FREE_MUTANTS = [
+    # id, definition, line, what it becomes, what then breaks
+    ("sum", "two_sum", "high = a + b", "high = (a + b) * (1 + 2**-40)", SUMS),
+    ("b_part", "two_sum", "b_part = high - a", "b_part = high", SUMS),
+    ("sum-error-of-a", "two_sum", "(a - (high - b_part)) + ", "", SUMS),
+    ("sum-error-of-b", "two_sum", " + (b - b_part)", "", SUMS),
+    ("product", "two_product", "high = a * b", "high = a * b * (1 + 2**-40)", PRODUCTS),
+    ("product-halves", "two_product", "= _halves(a), _halves(b)", "= _halves(a), (b, 0)", PRODUCTS),
+    ("product-a1-b2", "two_product", " + a1 * b2", "", PRODUCTS),
+    ("product-a2-b1", "two_product", " + a2 * b1", "", PRODUCTS),
+    ("product-a2-b2", "two_product", " + a2 * b2", "", PRODUCTS),
+    ("halves-shifted", "_halves", "shifted = SPLITTER * a", "shifted = SPLITTER", PRODUCTS),
+    ("halves-upper", "_halves", "upper = shifted - (shifted - a)", "upper = a", PRODUCTS),
+    ("halves-lower", "_halves", "return upper, a - upper", "return upper, upper - a", PRODUCTS),
+    ("splitter", "SPLITTER", "2**27", "2**20", PRODUCTS),
+    ("pair-or-array", "_pair", "value if isinstance", "Pair(value.high) if isinstance", BOTH_PAIRS),
+    ("value", "Pair.value", "return self.high + self.low", "return self.high", {"value"}),
+    ("add-other", "Pair.__add__", "b = _pair(other)", "b = Pair(_pair(other).high)", {"p + q", "p - q"}),
+    ("add-high", "Pair.__add__", "total = two_sum(self.high, b.high)", "total = Pair(self.high + b.high)", PAIR_SUMS),
+    ("add-error", "Pair.__add__", "total.low + (self.low + b.low)", "self.low + b.low", PAIR_SUMS),
+    ("add-own-low", "Pair.__add__", "(self.low + b.low)", "b.low", PAIR_SUMS),
+    ("add-other-low", "Pair.__add__", "(self.low + b.low)", "self.low", {"p + q", "p - q"}),
+    ("sub", "Pair.__sub__", "return self + -other", "return self + other", {"p - q", "p - b"}),
+    ("sub-from", "Pair.__rsub__", "return -self + other", "return self + -other", {"b - p"}),
+    ("mul-other", "Pair.__mul__", "b = _pair(other)", "b = Pair(_pair(other).high)", {"p * q"}),
+    ("mul-high", "Pair.__mul__", "two_product(self.high, b.high)", "Pair(self.high * b.high)", PAIR_PRODUCTS),
+    ("mul-error", "Pair.__mul__", "product.low + (", "(", PAIR_PRODUCTS),
+    ("mul-other-low", "Pair.__mul__", "self.high * b.low + ", "", {"p * q"}),
+    ("mul-own-low", "Pair.__mul__", " + self.low * b.high", "", PAIR_PRODUCTS),
+    ("neg", "Pair.__neg__", "Pair(-self.high, -self.low)", "Pair(-self.high, self.low)", {"-p", "p - q", "b - p"}),
+]
+
+
+def test_sums_and_products_have_no_error_and_those_of_pairs_31_digits() -> None:
+    assert broken(vars(error_free)) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "becomes", "breaks"), [pytest.param(*m[1:], id=m[0]) for m in ERROR_FREE_MUTANTS]
+)
+def test_a_mistake_in_any_line_of_error_free_shows(name: str, line: str, becomes: str, breaks: set[str]) -> None:
+    assert broken(mutant(error_free, name, line, becomes)) == breaks
+
+
+def test_every_line_of_error_free_has_its_mutant() -> None:
+    mutated = [(m[1], m[2]) for m in ERROR_FREE_MUTANTS]
+    assert untouched(error_free, mutated) == []
+    assert untouched(error_free, mutated[1:]) == ["two_sum: high = a + b"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "held"),
+    [
+        pytest.param(-968, 0, True, id="smallest"),
+        pytest.param(-484, -484, True, id="smallest-from-equals"),
+        pytest.param(995, 23, True, id="largest-operand-and-product"),
+        pytest.param(-500, -500, False, id="too-small"),
+    ],
+)
+def test_products_are_exact_in_the_range_that_is_stated(first: int, second: int, held: bool) -> None:
+    mantissas = np.random.default_rng(8).uniform(1, 2, size=(2, 100))
+    a, b = np.ldexp(mantissas, np.array([[first], [second]]))
+    product = two_product(a, b)
+    assert exact(product.high, np.asarray(product.low), a, b, operator.mul) is held
