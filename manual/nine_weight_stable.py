@@ -103,10 +103,8 @@ def loss_and_gradient(w: Array, x: Array, y: Array | float) -> tuple[Array, Arra
     return loss, backward(w, x, cache)
 
 
-# Functions of a pair: NumPy's own at `high`, and what `low` adds to them, for exp and sigmoid to first order.
-
-
 def _exp(v: Pair) -> Pair:
+    """To first order in `low`, which is dropped where u stops: there it can exceed 1 and would turn the sign of u."""
     inside = v.high < LARGEST_EXPONENT
     u = np.exp(np.where(inside, v.high, LARGEST_EXPONENT))
     return Pair(u, u * np.where(inside, v.low, 0.0))

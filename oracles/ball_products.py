@@ -8,10 +8,10 @@ import numpy as np
 from flint import arb_mat
 
 from oracles.ball import BallArray, Function, balls, from_nested, require_float64, wrap
-from oracles.ball_mode import mode
+from oracles.ball_mode import mode, not_certifiable, undecidable
 from oracles.ball_reductions import into, max_, sealed, sum_
 from oracles.ball_rounding import bilinear, unbounded
-from oracles.errors import NotCertifiableError, UndecidedComparisonError
+from oracles.errors import UndecidedComparisonError
 
 _np: Any = np  # NumPy's stubs do not know that its functions take duck arrays
 _MATRIX_PRODUCT_FROM = 512
@@ -52,7 +52,7 @@ def vecdot(x1: Any, x2: Any) -> Any:
 
 def einsum(subscripts: Any, *operands: Any, out: Any = None, dtype: Any = None, optimize: Any = False) -> Any:
     if not isinstance(subscripts, str):
-        raise NotCertifiableError("np.einsum on balls takes its subscripts as a string")
+        raise not_certifiable("np.einsum on balls takes its subscripts as a string")
     require_float64(dtype)
     raw = [balls(o)._a for o in operands]
     found = sealed(np.einsum(subscripts, *raw))
@@ -96,13 +96,13 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         return sum_(abs(array), axis=axis, keepdims=keepdims)
     if ord == np.inf and of_vectors:
         return max_(abs(array), axis=axis, keepdims=keepdims)
-    raise NotCertifiableError(f"np.linalg.norm with ord={ord!r} of shape {array._a.shape} has no version for balls")
+    raise not_certifiable(f"np.linalg.norm with ord={ord!r} of shape {array._a.shape} has no version for balls")
 
 
 def _matrix(a: Any) -> arb_mat:
     raw = balls(a)._a
     if raw.ndim != 2 or raw.shape[0] != raw.shape[1]:
-        raise NotCertifiableError(f"linear algebra on balls takes one square matrix at a time, got shape {raw.shape}")
+        raise not_certifiable(f"linear algebra on balls takes one square matrix at a time, got shape {raw.shape}")
     return arb_mat(raw.tolist())
 
 
@@ -129,11 +129,11 @@ def det(a: Any) -> BallArray:
 
 def _solved(found: BallArray) -> BallArray:
     """How much an elimination rounds in floats depends on the pivots, which are not looked at: no tolerance."""
-    return wrap(unbounded(found._a)[()]) if mode.ulps else found
+    return wrap(unbounded(found._a)) if mode.ulps else found
 
 
 def _may_be_singular(name: str) -> UndecidedComparisonError:
-    return UndecidedComparisonError(f"{name}: whether the matrix is singular cannot be decided")
+    return undecidable(f"{name}: whether the matrix is singular cannot be decided")
 
 
 PRODUCT_UFUNCS: dict[np.ufunc, Function] = {np.matmul: matmul, np.vecdot: vecdot}

@@ -36,7 +36,7 @@ def library_error() -> arb:
 
 
 def gamma(operations: Any) -> Any:
-    """Bound of the relative error of so many roundings in a row (float64, elementwise); infinite where there is none."""
+    """Bound of the relative error of so many roundings in a row, float64 and elementwise; infinite for too many."""
     share = np.asarray(operations, dtype=np.float64) * 2.0**-ctx.prec
     return np.where(share < 0.5, share / (1 - np.minimum(share, 0.5)), np.inf)[()]
 
@@ -48,8 +48,6 @@ def magnitude(raw: Raw) -> Array:
 
 def widened(raw: Raw, slack: Any) -> Raw:
     """Balls with radii larger by `slack`, floats that broadcast; what is not a number counts as infinite."""
-    if np.shape(raw) == ():
-        return _widen(raw if isinstance(raw, arb) else arb(raw), np.asarray(slack).item())
     return _widen(raw, np.asarray(slack, dtype=object))
 
 
@@ -73,5 +71,5 @@ def _extended(ball: arb, slack: float) -> arb:
     return ball + arb(0, slack * _OWN_ROUNDING if slack < np.inf else np.inf) if slack != 0 else ball
 
 
-_magnitude = np.frompyfunc(lambda b: float(abs(b).upper()), 1, 1)
-_widen = np.frompyfunc(_extended, 2, 1)
+_magnitude: Any = np.frompyfunc(lambda b: float(abs(b).upper()), 1, 1)
+_widen: Any = np.frompyfunc(_extended, 2, 1)

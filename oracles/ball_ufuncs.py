@@ -11,9 +11,8 @@ from flint import arb
 from oracles import ball_comparisons as decide
 from oracles.ball import BallArray, Raw, balls, wrap
 from oracles.ball_comparisons import RELATIONS, as_arb, compare, larger, smaller
-from oracles.ball_mode import mode
+from oracles.ball_mode import mode, not_certifiable
 from oracles.ball_rounding import library_error, rounded
-from oracles.errors import NotCertifiableError
 
 Elementwise = Callable[..., Raw]
 ARITHMETIC = (np.add, np.subtract, np.multiply, np.true_divide)
@@ -191,4 +190,4 @@ def evaluate(ufunc: np.ufunc, raw: Sequence[Raw]) -> Any:
         return found if found.ndim else np.bool_(found.item())
     if ufunc in COMPOSED:
         return COMPOSED[ufunc](*map(balls, raw))
-    raise NotCertifiableError(f"the ufunc {ufunc.__name__} has no version for balls")
+    raise not_certifiable(f"the ufunc {ufunc.__name__} has no version for balls")

@@ -18,11 +18,10 @@ from flint import arb, ctx
 from oracles import ball_functions as functions
 from oracles.ball import BallArray, Function, balls, from_nested, holds_balls, operand, wrap
 from oracles.ball_functions import FUNCTIONS
-from oracles.ball_mode import mode
+from oracles.ball_mode import mode, not_certifiable
 from oracles.ball_products import PRODUCT_UFUNCS
 from oracles.ball_rounding import library_error
 from oracles.ball_ufuncs import COMPOSED, EXACT, TESTS, TRANSCENDENTAL
-from oracles.errors import NotCertifiableError
 from oracles.lifting import rounds
 
 _np: Any = np  # NumPy's stubs do not know that its functions take duck arrays
@@ -186,7 +185,7 @@ class _Joiner:
         if not holds_balls(list(pieces)):
             return self._plain[key]
         if any(isinstance(p, slice | str) for p in pieces):
-            raise NotCertifiableError("np.r_ and np.c_ on balls take arrays and numbers, not slices or strings")
+            raise not_certifiable("np.r_ and np.c_ on balls take arrays and numbers, not slices or strings")
         arrays: list[Any] = [_np.atleast_1d(balls(p)) for p in pieces]
         if self._columns:
             return _np.concatenate([a.reshape(-1, 1) if a.ndim == 1 else a for a in arrays], axis=-1)

@@ -57,7 +57,5 @@ def parse(text: str) -> dict[str, Entry]:
             if key in found:
                 raise ValueError(f"{key}: given twice; rename the group or the value")
             note = " ".join(filter(None, (group.get("note"), notes.get(name))))
-            found[key] = Entry(
-                tuple(value) if isinstance(value, list) else value, document, group["place"], note
-            )
+            found[key] = Entry(tuple(value) if isinstance(value, list) else value, document, group["place"], note)
     return found

@@ -531,6 +531,15 @@ def test_other_types_are_not_combined(other: Any) -> None:
         assert (lift(1.0) != other) is True
 
 
+@pytest.mark.parametrize("take", [lift, balls])
+def test_a_matrix_is_not_lifted(take: Callable[[Any], Any]) -> None:
+    """Its `*` is a product of matrices; as balls it would be one of entries."""
+    with pytest.raises(NotCertifiableError, match="matrix"):
+        take(np.ones((2, 2)).view(np.matrix))
+    with pytest.raises(NotCertifiableError, match="MaskedArray"):
+        take(np.ma.masked_array([1.0, 2.0], mask=[True, False]))
+
+
 def test_matrix_semantics_are_refused() -> None:
     """`*` of an np.matrix is a product of matrices: balls must not take it for an elementwise one."""
     matrix, x = np.ones((2, 2)).view(np.matrix), lift(np.ones((2, 2)))

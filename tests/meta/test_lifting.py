@@ -23,8 +23,9 @@ from flint import arb, ctx, fmpq
 from numpy import sqrt as root
 from numpy import zeros
 
-from oracles import Ruling, certify
+from oracles import Ruling, certify, check
 from oracles.ball import BallArray, lift, wrap
+from oracles.errors import GradientError, UndecidedComparisonError
 from oracles.lifting import exact_code, subject_functions
 from oracles.subject import on_balls
 
@@ -429,7 +430,7 @@ def test_long_literals_are_noted_and_can_be_widened() -> None:
     with on_balls([constants], 256) as noted:
         constants(lift(1.0))
         assert noted.long_literals == ["0.7978845608028654", "3.141592653589793"]
-        assert noted.rounded == []
+        assert noted.rounded == noted.long_literals
 
     def half_of_two_over_pi(x: Any) -> Any:
         return x * 0.7978845608028654**2
@@ -443,6 +444,36 @@ def test_long_literals_are_noted_and_can_be_widened() -> None:
         assert not half_of_two_over_pi(lift(1.0))._a.item().overlaps(2 / arb.pi())
 
 
+def test_digits_beyond_those_of_a_float_are_kept() -> None:
+    def log_of_two(x: Any) -> Any:
+        return x * 0.693_147_180_559_945_309_417
+
+    with on_balls([log_of_two], 256) as noted:
+        error = abs(log_of_two(lift(1.0))._a.item() - arb(2).log())
+        assert arb(1e-23) < error < arb(1e-21)
+        assert noted.rounded == ["0.693147180559945309417"]
+
+
+def of_e(x: Array) -> Array:
+    return np.sum(2.0**x)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "ruling"),
+    [
+        pytest.param(lambda x: 0.6931471805599453 * 2.0**x, Ruling.ROUNDED, id="16-digits"),
+        pytest.param(lambda x: 0.693147180559945 * 2.0**x, Ruling.ROUNDED, id="15-digits"),
+        pytest.param(lambda x: 0.693147180559945309417 * 2.0**x, Ruling.ROUNDED, id="21-digits"),
+        pytest.param(lambda x: 0.6931471805598453 * 2.0**x, Ruling.WRONG, id="a-wrong-digit"),
+        pytest.param(lambda x: 0.69314718055995 * 2.0**x, Ruling.WRONG, id="14-digits"),
+    ],
+)
+def test_a_constant_of_full_precision_is_right_up_to_its_rounding(
+    gradient: Callable[[Array], Array], ruling: Ruling
+) -> None:
+    assert certify(of_e, gradient, X).ruling is ruling
+
+
 def test_a_literal_that_equals_a_number_of_the_point_is_no_contradiction() -> None:
     """alpha = 0.01 is the float that was passed, 0.01 in the source a decimal: they mean the same."""
 
@@ -454,6 +485,72 @@ def test_a_literal_that_equals_a_number_of_the_point_is_no_contradiction() -> No
 
     assert certify(loss, gradient, X, 0.01).ruling is Ruling.ROUNDED
     assert certify(loss, gradient, X, 0.02).ruling is Ruling.WRONG
+
+
+# --- decisions at a decimal ------------------------------------------------------------------------------------------
+
+
+def above(x: Any) -> Any:
+    return x > 0.1
+
+
+DECISIONS: list[tuple[str, Callable[[Any], Any]]] = [
+    ("greater", above),
+    ("on-the-left", lambda x: 0.1 >= x),  # noqa: SIM300
+    ("equal", lambda x: x == 0.1),
+    ("negative", lambda x: -x < -0.1),
+    ("maximum", lambda x: np.maximum(x, 0.1)),
+    ("minimum", lambda x: np.minimum(0.1, x)),
+    ("clip", lambda x: np.clip(x, 0.1, 0.3)),
+    ("named", lambda x: np.where(x <= (limit := 0.1), 1, 2) * (limit == 0.1)),
+]
+
+
+@pytest.mark.parametrize("decision", [pytest.param(f, id=i) for i, f in DECISIONS])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_floats_at_a_decimal_are_compared_as_floats_compare_them(decision: Callable[[Any], Any], dtype: Any) -> None:
+    near = np.nextafter(dtype(0.1), dtype([0, 1]))
+    x = np.array([0.1, 0.3, -1, *near], dtype=dtype)
+    expected = decision(x)
+    with on_balls([decision], 24 if dtype == np.float32 else 256, ulps=4.0, by_midpoint=True):
+        found = decision(lift(x))
+    assert_floats(found, expected)
+    if dtype == np.float64:
+        with on_balls([decision], 256):
+            found = decision(lift(x))
+        assert_floats(found, expected)
+
+
+def assert_floats(found: Any, expected: Array) -> None:
+    if isinstance(found, BallArray):
+        found = np.array([float(b.mid()) for b in found._a]).astype(expected.dtype)
+    assert (found == expected).all()
+
+
+def test_what_was_computed_from_decimals_is_not_compared_with_their_floats() -> None:
+    def tenth(x: Any) -> Any:
+        return x * 0.3 / 3 > 0.1
+
+    with pytest.raises(UndecidedComparisonError), on_balls([tenth], 256):
+        tenth(lift(1.0))
+
+
+def test_a_box_around_a_float_at_a_decimal_is_open() -> None:
+    tiny = arb(2) ** -200
+    box = wrap(arb(0.1, tiny))
+    with pytest.raises(UndecidedComparisonError), on_balls([above], 512):
+        above(box)
+    with on_balls([above], 512):
+        assert above(box + wrap(2 * tiny))
+        assert not above(box - wrap(2 * tiny))
+
+
+def test_the_gradient_at_a_decimal_threshold_is_not_called_wrong() -> None:
+    x = np.array([0.1, 0.3, -1])
+    verdict = check(lambda x: np.maximum(x, 0.1).sum(), lambda x: (x > 0.1) * 1.0, x)
+    assert verdict.certified
+    with pytest.raises(GradientError):
+        check(lambda x: np.maximum(x, 0.1).sum(), lambda x: (x > -2) * 1.0, x)
 
 
 # --- a type check sees a float ----------------------------------------------------------------------------------------

@@ -304,9 +304,7 @@ def test_the_figures_cannot_be_overwritten() -> None:
 
 def figures(prefix: str) -> dict[str, float]:
     """The numbers of one group by their names."""
-    found = {
-        k.removeprefix(prefix + "."): e.value for k, e in entries().items() if k.startswith(prefix + ".")
-    }
+    found = {k.removeprefix(prefix + "."): e.value for k, e in entries().items() if k.startswith(prefix + ".")}
     return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
@@ -387,9 +385,7 @@ def test_readme_rounds_the_same_check_values() -> None:
     assert round(seed, 4) == published("readme.checks.dL").value
     sigmoid = published("assignment.sigmoid.value").value
     assert sigmoid == published("readme.checks.sigmoid").value
-    assert sigmoid == pytest.approx(
-        1 / (1 + math.exp(-published("assignment.sigmoid.argument").value)), rel=2**-52
-    )
+    assert sigmoid == pytest.approx(1 / (1 + math.exp(-published("assignment.sigmoid.argument").value)), rel=2**-52)
     assert round(loss, 3) != published("readme.checks.loss").value  # three decimals would be seen
 
 
