@@ -261,7 +261,7 @@ class Judge:
             if self.layout.batch:
                 reason = f"{len(self.open)} of {self.layout.samples} samples, the first is {row}: {reason}"
             return replace(made, ruling=Ruling.UNDECIDED, reason=reason)
-        digits = np.where(self.zero & np.isneginf(self.digits), np.inf, self.digits)
+        digits = np.where(self.zero, np.inf, self.digits)  # what claims to be zero is, or it would be wrong or open
         if self.rounded.any():
             digits[self.rounded] = np.clip(digits[self.rounded], 0.0, _ROUNDED_DIGITS)
             reason = "it uses numbers that float64 arithmetic had rounded; no digit beyond theirs is claimed"

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from manual import nine_weight, nine_weight_stable
 from oracles import GradientError, Ruling, UndecidedGradientError, certify, certify_layer, check, check_layer
 from oracles.ball import BallArray
+from reference.datasets import housing
 
 Array = Any
 RNG = np.random.default_rng
@@ -167,3 +169,16 @@ def test_overflow_is_no_disagreement_with_the_formula() -> None:
     verdict = check(softmax_loss, gradient, np.array([1000.0, 1001.0]))
     assert verdict.certified
     assert "inaccurate here" in str(verdict)
+
+
+@pytest.mark.parametrize("module", [nine_weight, nine_weight_stable])
+def test_weights_that_are_exactly_zero(module: Any) -> None:
+    """Many entries are then exactly zero; they have all digits, and the others have theirs."""
+    x, y = housing()
+    certificate = certify(
+        lambda w, x, y: module.forward(w, x, y)[0],
+        lambda w, x, y: module.loss_and_gradient(w, x, y)[1],
+        *(np.zeros((20, 9)), x[:20], y[:20]),
+    )
+    assert certificate.ruling is Ruling.CERTIFIED, str(certificate)
+    assert certificate.digits >= 30
