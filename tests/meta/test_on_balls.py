@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ from flint import arb
 from numpy import linalg as LA
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from oracles import stand_ins
+from oracles import Ruling, certify, stand_ins
 from oracles.ball import BallArray, lift
 from oracles.errors import NotCertifiableError, UndecidedComparisonError
 from oracles.stand_ins import StandIn, replacements
@@ -346,10 +347,83 @@ def test_more_of_math() -> None:
 
 def test_math_rounds_towards_integers_only_where_it_is_certain() -> None:
     assert run(lambda x: math.floor(x), 2.5) == 2
-    with on_balls([test_more_of_math], 256):
-        wide = lift(2.0) + (lift(1.0) / 3) * 3 - 1
-        with pytest.raises(UndecidedComparisonError, match="floor"):
-            math.floor(wide)
+    with pytest.raises(UndecidedComparisonError, match="floor"), on_balls([test_more_of_math], 256):
+        math.floor(lift(2.0) + (lift(1.0) / 3) * 3 - 1)
+
+
+# --- an except does not hide a refusal --------------------------------------------------------------------------------
+
+
+def swallows_an_open_comparison(x: Any) -> Any:
+    try:
+        return x * (x / 3 * 3 > x)
+    except Exception:
+        return x
+
+
+def swallows_a_refusal(x: Any) -> Any:
+    try:
+        return x * float(x)
+    except TypeError:
+        return x
+
+
+def swallows_a_missing_version(x: Any) -> Any:
+    with suppress(Exception):
+        return np.linalg.eigvalsh(x)
+    return x
+
+
+def fails_afterwards(x: Any) -> Any:
+    swallows_an_open_comparison(x)
+    raise KeyError("something else")
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (swallows_an_open_comparison, UndecidedComparisonError),
+        (swallows_a_refusal, NotCertifiableError),
+        (swallows_a_missing_version, NotCertifiableError),
+        (fails_afterwards, UndecidedComparisonError),
+    ],
+)
+@pytest.mark.parametrize("literals", [True, False])
+def test_what_a_subject_swallows_is_raised_in_the_end(function: Any, error: type[Exception], literals: bool) -> None:
+    with pytest.raises(error) as refusal, on_balls([function], 256, literals=literals):
+        function(lift(1.0))
+    assert "swallows" in why_not(refusal.value)
+
+
+def test_what_is_caught_in_one_run_does_not_count_in_the_next() -> None:
+    with pytest.raises(UndecidedComparisonError), on_balls([swallows_an_open_comparison], 256):
+        swallows_an_open_comparison(lift(1.0))
+    with on_balls([swallows_an_open_comparison], 256):
+        assert not lift(3.0) > 4
+
+
+def test_what_the_balls_themselves_catch_is_no_refusal() -> None:
+    def grid(x: Any) -> Any:
+        return x * np.arange(0, 1, 0.1)  # 1 / 0.1 is 10, and rounded up it may be 11
+
+    assert run(grid, 1.0)._a.shape == (10,)
+
+
+def test_other_errors_are_those_of_the_subject() -> None:
+    with pytest.raises(ZeroDivisionError), on_balls([fails_afterwards], 256):
+        raise ZeroDivisionError
+
+
+def test_an_except_would_hide_a_kink() -> None:
+    def right(x: Array) -> Array:
+        try:
+            return (x > 0).astype(float) + 1
+        except ArithmeticError:
+            return np.ones_like(x)
+
+    kinked = np.array([0.0, 1.0])
+    found = certify(lambda x: np.sum(np.where(x > 0, 2 * x, x)), right, kinked)
+    assert found.ruling is not Ruling.WRONG
 
 
 # --- why not ----------------------------------------------------------------------------------------------------------
