@@ -24,7 +24,8 @@ import numpy as np
 from flint import arb
 
 from oracles.ball_comparisons import Raw, compare, larger, smaller, trunc
-from oracles.ball_mode import Mode, float_rounding, from_float, from_floats, is_short, mode
+from oracles.ball_mode import Mode, from_float, from_floats, is_short, mode, not_certifiable
+from oracles.ball_rounding import rounded
 from oracles.errors import NotCertifiableError
 
 __all__ = [
@@ -121,11 +122,11 @@ def seal(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _scalar(element: object) -> arb:
-    raw = operand(element)
+    raw = element if isinstance(element, arb) else operand(element)
     if isinstance(raw, np.ndarray):
         raw = raw.item() if raw.size == 1 else NotImplemented
     if raw is NotImplemented:
-        raise NotCertifiableError(f"cannot put {type(element).__name__} {element!r} into an array of balls")
+        raise not_certifiable(f"cannot put {type(element).__name__} {element!r} into an array of balls")
     return arb(raw)
 
 
@@ -134,7 +135,7 @@ def wrap(raw: Raw) -> BallArray:
     if isinstance(raw, np.ndarray):
         return BallArray(raw)
     zero_d = np.empty((), dtype=object)
-    zero_d[()] = raw if type(raw) is arb else arb(raw)
+    zero_d[()] = raw if isinstance(raw, arb) else arb(raw)
     return BallScalar(zero_d)
 
 
@@ -149,9 +150,14 @@ def lift(values: Any) -> BallArray:
         if isinstance(values, float) and not is_short(values):
             mode.points.add(float(values))
         return wrap(arb(int(values) if isinstance(values, int) else float(values)))
+    if getattr(values, "__array_priority__", 0) > 0:
+        raise not_certifiable(
+            f"cannot lift {type(values).__name__} to balls: its operators mean something else than those of an array; "
+            "pass np.asarray of it"
+        )
     numbers = np.asarray(values)
     if numbers.dtype.kind not in "biuf" or numbers.dtype.itemsize > 8:
-        raise NotCertifiableError(f"cannot lift dtype {numbers.dtype} to balls: expected real numbers of 64 bits")
+        raise not_certifiable(f"cannot lift dtype {numbers.dtype} to balls: expected real numbers of 64 bits")
     lifted = np.empty(numbers.size, dtype=object)
     lifted[:] = [arb(v) for v in numbers.ravel().tolist()]
     raw = lifted.reshape(numbers.shape)
@@ -162,7 +168,7 @@ def balls(value: Any) -> BallArray:
     """Balls from what a subject computed: as `lift`, but plain floats are noted as numbers it may have rounded."""
     raw = operand(value)
     if raw is NotImplemented:
-        raise NotCertifiableError(f"expected real numbers or balls, got {_described(value)}")
+        raise not_certifiable(f"expected real numbers or balls, got {_described(value)}")
     if isinstance(value, BallArray):
         return value
     return wrap(seal(raw) if isinstance(raw, np.ndarray) else raw)
@@ -173,7 +179,7 @@ def from_nested(values: Sequence[Any]) -> BallArray:
     parts = [from_nested(v)._a if isinstance(v, list | tuple) else operand(v) for v in values]
     for value, part in zip(values, parts, strict=True):
         if part is NotImplemented:
-            raise NotCertifiableError(f"cannot put {_described(value)} into an array of balls")
+            raise not_certifiable(f"cannot put {_described(value)} into an array of balls")
     shapes = {part.shape if isinstance(part, np.ndarray) else () for part in parts}
     if len(shapes) > 1:
         raise ValueError(f"cannot make one array of pieces of different shapes: {sorted(shapes)}")
@@ -193,16 +199,16 @@ def _described(value: Any) -> str:
 
 def refuse(what: str) -> NotCertifiableError:
     """The error for what would turn a ball into a float."""
-    return NotCertifiableError(f"{what}: the radius of the ball would be lost without a trace")
+    return not_certifiable(f"{what}: the radius of the ball would be lost without a trace")
 
 
 def refuse_dtype(dtype: np.dtype[Any]) -> NotCertifiableError:
     """The error for what would round balls to another dtype."""
     if dtype.kind == "f":
-        return NotCertifiableError(
+        return not_certifiable(
             f"dtype {dtype}: balls stand for float64 code; values cast to {dtype} are rounded to fewer digits than that"
         )
-    return NotCertifiableError(f"dtype {dtype}: balls stand for float64 code, expected float64")
+    return not_certifiable(f"dtype {dtype}: balls stand for float64 code, expected float64")
 
 
 def is_float64(dtype: Any) -> bool:
@@ -371,7 +377,7 @@ class BallArray:
         raise refuse("round() of a ball")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise NotCertifiableError("balls cannot be pickled: they belong to the process that computes with them")
+        raise not_certifiable("balls cannot be pickled: they belong to the process that computes with them")
 
     def __int__(self) -> int:
         """The integer part, where the ball fixes it."""
@@ -396,7 +402,7 @@ class BallArray:
     def __setitem__(self, index: Any, value: Any) -> None:
         raw = operand(value)
         if raw is NotImplemented:
-            raise NotCertifiableError(f"cannot write {_described(value)} into an array of balls")
+            raise not_certifiable(f"cannot write {_described(value)} into an array of balls")
         if not isinstance(raw, np.ndarray):
             self._a[_checked(index)] = arb(raw)
         elif raw.ndim == 0:
@@ -419,11 +425,15 @@ class BallArray:
 
     def _binary(self, ufunc: np.ufunc, other: Any) -> Any:
         raw = operand(other)
-        return NotImplemented if raw is NotImplemented else _result(ufunc(self._a, raw))
+        if raw is NotImplemented:
+            return NotImplemented
+        return wrap(rounded(ufunc(self._a, raw)) if mode.ulps else ufunc(self._a, raw))
 
     def _reflected(self, ufunc: np.ufunc, other: Any) -> Any:
         raw = operand(other)
-        return NotImplemented if raw is NotImplemented else _result(ufunc(raw, self._a))
+        if raw is NotImplemented:
+            return NotImplemented
+        return wrap(rounded(ufunc(raw, self._a)) if mode.ulps else ufunc(raw, self._a))
 
     def _in_place(self, ufunc: np.ufunc, other: Any) -> Any:
         raw = operand(other)
@@ -431,7 +441,7 @@ class BallArray:
             return NotImplemented
         ufunc(self._a, raw, out=self._a)
         if mode.ulps:
-            self._a[...] = float_rounding(self._a)
+            self._a[...] = rounded(self._a)
         return self
 
     def _assigned(self, result: Any) -> Any:
@@ -573,7 +583,7 @@ class BallArray:
         return BallArray(self._a.flatten(order))
 
     def copy(self, order: Any = "C") -> BallArray:
-        return type(self)(self._a.copy(order))
+        return BallArray(self._a.copy(order))
 
     def __copy__(self) -> BallArray:
         return self.copy()
@@ -591,7 +601,7 @@ class BallArray:
 
     def view(self, kind: Any = None) -> BallArray:
         if kind is not None:
-            raise NotCertifiableError(f"view({kind!r}): a ball has no bytes to read as another type")
+            raise not_certifiable(f"view({kind!r}): a ball has no bytes to read as another type")
         return BallArray(self._storage())
 
     def astype(self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: Any = True, copy: Any = True) -> Any:
@@ -668,10 +678,6 @@ def _as_int(whole: arb) -> int:
     if found is None:
         raise OverflowError(f"cannot convert {whole.str(6)} to an integer")
     return int(found)
-
-
-def _result(raw: Raw) -> BallArray:
-    return wrap(float_rounding(raw) if mode.ulps else raw)
 
 
 def _checked(index: Any) -> Any:

@@ -4,6 +4,9 @@ Everything here takes and returns raw operands: object arrays of `arb`, or singl
 
 Two elements that are the same `arb` object are the same real number, since every operation makes a new object. That
 decides `x == np.max(x)`, where `max` hands out the winner itself.
+
+A literal such as 0.1 counts as the decimal, which is not the float nearest to it. Where a float stands at that very
+place, as x = 0.1 does in `x > 0.1`, decimals would decide otherwise than floats do; so there the literal is the float.
 """
 
 from __future__ import annotations
@@ -13,13 +16,49 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from flint import arb
+from flint import arb, ctx
 
-from oracles.ball_mode import mode
+from oracles.ball_mode import mode, undecidable
 from oracles.errors import UndecidedComparisonError
 
 Raw = Any
 """An object ndarray of `arb`, or one number that arithmetic on `arb` takes exactly."""
+
+
+class Literal(arb):
+    """A decimal of the source, not yet computed with: arithmetic makes a plain ball of it."""
+
+    nearest: float
+    """The float that Python makes of it."""
+
+    @classmethod
+    def of(cls, decimal: arb, nearest: float) -> Literal:
+        made = cls(decimal)
+        made.nearest = nearest
+        return made
+
+    def __neg__(self) -> Literal:
+        return Literal.of(arb.__neg__(self), -self.nearest)
+
+    def facing(self, other: arb) -> arb:
+        """What stands for the literal where it is compared with `other`: the float if that is the same to the last bit.
+
+        What overlaps the decimal was computed from decimals too, and its order is open.
+        """
+        if type(other) is Literal or mode.by_midpoint:
+            return arb(self.nearest if ctx.prec > _FLOAT32_BITS else float(np.float32(self.nearest)))
+        is_close = not self.overlaps(other) and abs(other - self) <= abs(self) * _LAST_BIT
+        return arb(self.nearest) if is_close else self
+
+
+_FLOAT32_BITS = 24
+_LAST_BIT = 2.0**-52
+
+
+def _faced(value: Raw, by: Raw) -> Raw:
+    """Elementwise what stands for `value` before `by`, if it is one literal."""
+    return np.frompyfunc(value.facing, 1, 1)(by) if type(value) is Literal else value
+
 
 RELATIONS: dict[str, tuple[np.ufunc, np.ufunc, bool]] = {
     # relation: (certainly so, certainly not so, its answer for one and the same number)
@@ -31,7 +70,7 @@ RELATIONS: dict[str, tuple[np.ufunc, np.ufunc, bool]] = {
     "greater_equal": (np.greater_equal, np.less, True),
 }
 
-as_arb = np.frompyfunc(lambda v: v if type(v) is arb else arb(v), 1, 1)
+as_arb = np.frompyfunc(lambda v: v if isinstance(v, arb) else arb(v), 1, 1)
 _same = np.frompyfunc(lambda a, b: a is b and not a.is_nan(), 2, 1)
 _midpoint = np.frompyfunc(arb.mid, 1, 1)
 _is_none = np.frompyfunc(lambda v: v is None, 1, 1)
@@ -45,6 +84,8 @@ def compare(relation: str, a: Raw, b: Raw) -> Any:
     """Elementwise relation of two operands: bool or bool array. Raises if any element is undecided."""
     so, not_so, if_same = RELATIONS[relation]
     a, b = as_arb(a), as_arb(b)
+    if type(a) is Literal or type(b) is Literal:
+        a, b = _faced(a, b), _faced(b, a)
     yes = _mask(so(a, b))
     decided = yes | _mask(not_so(a, b))
     if not decided.all():
@@ -66,7 +107,7 @@ def undecided(
     first = tuple(int(i) for i in np.argwhere(is_open)[0])
     place = f" at index {first}" if first else ""
     count = f"{int(is_open.sum())} of {is_open.size} comparisons open"
-    return UndecidedComparisonError(f"{text(first)}{place} cannot be decided: {why} ({count})")
+    return undecidable(f"{text(first)}{place} cannot be decided: {why} ({count})")
 
 
 # --- elementwise decisions ------------------------------------------------------------------------------------------
@@ -148,6 +189,8 @@ is_nan = deciding(_known(lambda ball: ball.is_nan(), of_finite=False), "whether 
 
 def larger(a: arb, b: arb) -> arb:
     """max(a, b): the winner itself where it is certain (so that it is recognised as equal to it), else an enclosure."""
+    if type(a) is Literal or type(b) is Literal:
+        a, b = _faced(a, b), _faced(b, a)
     if a is b or a >= b:
         return a
     return b if b >= a else a.max(b)
@@ -155,6 +198,8 @@ def larger(a: arb, b: arb) -> arb:
 
 def smaller(a: arb, b: arb) -> arb:
     """min(a, b), as `larger`."""
+    if type(a) is Literal or type(b) is Literal:
+        a, b = _faced(a, b), _faced(b, a)
     if a is b or a <= b:
         return a
     return b if b <= a else a.min(b)

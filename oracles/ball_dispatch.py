@@ -10,10 +10,11 @@ import numpy as np
 from oracles.ball import BallArray, Function, balls, comparand, operand, require_float64, wrap
 from oracles.ball_comparisons import RELATIONS, as_arb
 from oracles.ball_functions import FUNCTIONS, writable
+from oracles.ball_mode import mode, not_certifiable
 from oracles.ball_products import PRODUCT_UFUNCS
 from oracles.ball_reductions import METHODS, fold, reduceat, scan
+from oracles.ball_rounding import gamma, magnitude, widened
 from oracles.ball_ufuncs import ARITHMETIC, EXACT, evaluate
-from oracles.errors import NotCertifiableError
 
 
 def apply_function(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -21,7 +22,7 @@ def apply_function(function: Function, args: Sequence[Any], kwargs: Mapping[str,
     implementation = FUNCTIONS.get(function)
     if implementation is None:
         name = f"{getattr(function, '__module__', 'numpy')}.{getattr(function, '__name__', function)}"
-        raise NotCertifiableError(f"{name} has no version for balls")
+        raise not_certifiable(f"{name} has no version for balls")
     return implementation(*args, **kwargs)
 
 
@@ -46,9 +47,7 @@ def apply_ufunc(
     for value, taken in zip(inputs, raw, strict=True):
         if taken is NotImplemented:
             if isinstance(value, np.ndarray | np.generic):
-                raise NotCertifiableError(
-                    f"{ufunc.__name__} of balls and {type(value).__name__} of dtype {value.dtype}"
-                )
+                raise not_certifiable(f"{ufunc.__name__} of balls and {type(value).__name__} of dtype {value.dtype}")
             return NotImplemented
     if not any(isinstance(value, BallArray) for value in inputs):  # only `out` holds balls
         raw = [as_arb(r) for r in raw]
@@ -57,7 +56,7 @@ def apply_ufunc(
             kwargs["where"] = where
         return _deliver(_along_axis(ufunc, method, wrap(raw[0]), **kwargs), out, True)
     if kwargs.keys() - {"casting", "order", "subok"}:
-        raise NotCertifiableError(f"{ufunc.__name__} with {sorted(kwargs)} has no version for balls")
+        raise not_certifiable(f"{ufunc.__name__} with {sorted(kwargs)} has no version for balls")
     if ufunc in PRODUCT_UFUNCS and method == "__call__":
         return _deliver(PRODUCT_UFUNCS[ufunc](*map(balls, inputs)), out, where)
     if method == "outer":
@@ -78,7 +77,7 @@ def _deliver(result: Any, out: Any, where: Any) -> Any:
     target = out[0] if isinstance(out, tuple) else out
     if target is None:
         if where is not True:
-            raise NotCertifiableError("where= without out= leaves the other elements undefined")
+            raise not_certifiable("where= without out= leaves the other elements undefined")
         return result
     if not isinstance(target, BallArray) and not isinstance(result, BallArray):
         np.copyto(target, result, where=where)
@@ -93,6 +92,19 @@ def _deliver(result: Any, out: Any, where: Any) -> Any:
 
 def _apply_at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     if ufunc not in EXACT or (ufunc not in (*ARITHMETIC, np.negative, np.maximum, np.minimum)):
-        raise NotCertifiableError(f"{ufunc.__name__}.at has no version for balls")
+        raise not_certifiable(f"{ufunc.__name__}.at has no version for balls")
     version: Any = EXACT[ufunc]
-    version.at(writable(target), index, *(balls(v)._a for v in values))
+    elements = writable(target)
+    version.at(elements, index, *(balls(v)._a for v in values))
+    if mode.ulps and ufunc in ARITHMETIC:
+        elements[...] = _scattered(ufunc, elements, index, *(balls(v)._a for v in values))
+
+
+def _scattered(ufunc: np.ufunc, found: np.ndarray[Any, Any], index: Any, values: np.ndarray[Any, Any]) -> Any:
+    """The results of `at`, widened by what any order of the values may round."""
+    times = np.zeros(found.shape)
+    np.add.at(times, index, 1)
+    sizes = magnitude(found)
+    if ufunc in (np.add, np.subtract):
+        np.add.at(sizes, index, 2 * magnitude(values))  # twice: what was there is at most the result and the values
+    return widened(found, sizes * gamma(times))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from flint import arb
 
 from oracles.ball import (
     BallArray,
@@ -24,9 +25,11 @@ from oracles.ball import (
     wrap,
 )
 from oracles.ball_comparisons import as_arb
+from oracles.ball_mode import mode, not_certifiable
 from oracles.ball_products import PRODUCTS
 from oracles.ball_reductions import REDUCTIONS, into
-from oracles.errors import NotCertifiableError, UndecidedComparisonError
+from oracles.ball_rounding import rounded
+from oracles.errors import UndecidedComparisonError
 
 _np: Any = np  # NumPy's stubs do not know that its functions take duck arrays
 
@@ -78,7 +81,7 @@ _MOVING: tuple[Any, ...] = (
 
 def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap", "empty"):
-        raise NotCertifiableError(f"np.pad with mode={mode!r} has no version for balls")
+        raise not_certifiable(f"np.pad with mode={mode!r} has no version for balls")
     return rewrap(np.pad(balls(array)._a, pad_width, mode=mode, **{k: unwrap(v) for k, v in kwargs.items()}))
 
 
@@ -89,7 +92,12 @@ def where(condition: Any, *branches: Any) -> Any:
 
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     ends = {k: balls(v)._a for k, v in (("prepend", prepend), ("append", append)) if v is not None}
-    return rewrap(np.diff(balls(a)._a, n, axis, **ends))
+    found = balls(a)._a
+    if n == 0 or not mode.ulps:
+        return rewrap(np.diff(found, n, axis, **ends))
+    for step in range(n):
+        found = rounded(np.diff(found, 1, axis, **(ends if step == 0 else {})))
+    return rewrap(found)
 
 
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
@@ -188,7 +196,7 @@ def filled(shape: Any, value: Any, dtype: Any = None) -> Any:
     buffer = np.empty(shape, dtype=object)
     raw = balls(value)._a
     if raw.ndim == 0:
-        buffer.fill(raw.item())
+        buffer.fill(arb(raw.item()))
     else:
         buffer[...] = raw
     return BallArray(buffer)
@@ -257,11 +265,13 @@ def steps(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Any
 
 def _count_of_steps(first: BallArray, last: BallArray, stride: BallArray) -> int:
     try:
-        return int(_np.ceil((last - first) / stride))
-    except UndecidedComparisonError:
+        return max(int(_np.ceil((last - first) / stride)), 0)
+    except UndecidedComparisonError as error:
         ends = [b._a.item() for b in (first, last, stride)]
         if any(b.rel_accuracy_bits() < _ALL_BUT_EXACT * b.bits() for b in ends if not b.is_exact()):
             raise
+        if mode.refusal is error:
+            mode.refusal = None
         # Decimals such as 0.1 are balls of the last bit, and 1 / 0.1 is 10: NumPy decides this in floats.
         return len(np.arange(*(float(b.mid()) for b in ends)))
 
@@ -275,7 +285,7 @@ def spaced(
     """`np.linspace` for balls: the spacing is an exact quotient."""
     first, last = balls(start), balls(stop)
     if first.ndim or last.ndim:
-        raise NotCertifiableError("np.linspace between arrays has no version for balls")
+        raise not_certifiable("np.linspace between arrays has no version for balls")
     gap = (last - first) / max(num - 1 if endpoint else num, 1)
     made = first + np.arange(num) * gap
     made = made if dtype is None else made.astype(dtype)
@@ -292,7 +302,7 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
 
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     if not np.all(np.isfinite(x)):
-        raise NotCertifiableError("np.nan_to_num met a ball that is not finite")
+        raise not_certifiable("np.nan_to_num met a ball that is not finite")
     return x.copy() if copy else x
 
 
@@ -307,7 +317,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: 
 
 
 def refuse_tolerance(*_: Any, **__: Any) -> None:
-    raise NotCertifiableError("np.isclose and np.allclose decide by a tolerance, which is not a property of the balls")
+    raise not_certifiable("np.isclose and np.allclose decide by a tolerance, which is not a property of the balls")
 
 
 FUNCTIONS: dict[Any, Function] = {

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from flint import arb, ctx
+from flint import arb
 
+from oracles.errors import NotCertifiableError, UndecidedComparisonError
+
+_Refusal = TypeVar("_Refusal", NotCertifiableError, UndecidedComparisonError)
 SHORT_BITS = 24
 """Up to so many significant bits, a float was written down as it is; with more, it may be the result of a rounding."""
 _UNIT = 2.0**-52
@@ -23,23 +26,42 @@ class Mode:
     """Proofs need nothing but the defaults."""
 
     ulps: float = 0.0
-    """Imitate float arithmetic. Every transcendental result gets this error, in units of the last of the bits in use:
-    that of a float library. Every result of arithmetic gets half a unit (see `float_rounding`)."""
+    """Extra error, in units of the last of the bits in use, of every transcendental result: that of a float library."""
     by_midpoint: bool = False
     """Decide open comparisons by the midpoints, as a float would. Never used for a proof."""
     widened: bool = False
-    """Give the numbers in `rounded` and `long_literals` the radius of their rounding, to see how far it could carry."""
+    """Give the numbers in `rounded` the radius of their rounding, to see how far it could carry."""
     lifting: bool = True
     """Whether plain numbers become balls in functions that round, such as `np.sqrt(2)`."""
     rounded: list[str] = field(default_factory=list)
-    """Numbers with a full mantissa that met a ball: constants that float64 arithmetic may already have rounded."""
+    """Numbers with a full mantissa that met a ball, constants that float64 arithmetic may already have rounded, and
+    the literals that stand for such a number."""
     long_literals: list[str] = field(default_factory=list)
-    """Literals of so many digits that they are the rounding of something, and no decimal."""
+    """Of these, literals of so many digits that they are the rounding of something, and no decimal."""
+    refusal: NotCertifiableError | UndecidedComparisonError | None = None
+    """The first error with which a ball refused something, in case the subject swallows it."""
+    keeps_refusals: bool = False
     points: set[float] = field(default_factory=set)
     """Scalars that are part of the point. A literal of the same value stands for the same number, rounded."""
 
 
 mode = Mode()
+
+
+def not_certifiable(reason: str) -> NotCertifiableError:
+    """The error for what cannot run on balls, remembered so that no `except` of the subject hides it."""
+    return _kept(NotCertifiableError(reason))
+
+
+def undecidable(reason: str) -> UndecidedComparisonError:
+    """The error for what the balls leave open, remembered as by `not_certifiable`."""
+    return _kept(UndecidedComparisonError(reason))
+
+
+def _kept(error: _Refusal) -> _Refusal:
+    if mode.keeps_refusals and mode.refusal is None:
+        mode.refusal = error
+    return error
 
 
 def is_short(value: float) -> bool:
@@ -71,11 +93,4 @@ def from_floats(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return _widen(exact) if mode.widened else exact.astype(object)
 
 
-def _rounded(ball: arb) -> arb:
-    return ball if ball.is_exact() else ball * arb(1, 2.0**-ctx.prec)
-
-
-float_rounding = np.frompyfunc(_rounded, 1, 1)
-"""Half a unit of error for each ball that is not exact. Arb's own rounding is not enough: its midpoint may be lucky and
-need none where the float does, since the two have rounded differently before."""
 _widen = np.frompyfunc(from_float, 1, 1)

@@ -8,8 +8,10 @@ import numpy as np
 from flint import arb_mat
 
 from oracles.ball import BallArray, Function, balls, from_nested, require_float64, wrap
+from oracles.ball_mode import mode, not_certifiable, undecidable
 from oracles.ball_reductions import into, max_, sealed, sum_
-from oracles.errors import NotCertifiableError, UndecidedComparisonError
+from oracles.ball_rounding import bilinear, unbounded
+from oracles.errors import UndecidedComparisonError
 
 _np: Any = np  # NumPy's stubs do not know that its functions take duck arrays
 _MATRIX_PRODUCT_FROM = 512
@@ -27,16 +29,17 @@ def _matrix_product(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> Any:
 
 def matmul(a: Any, b: Any) -> BallArray:
     left, right = balls(a)._a, balls(b)._a
-    if left.ndim == right.ndim == 2:
-        return wrap(sealed(_matrix_product(left, right)))
-    return wrap(sealed(np.matmul(left, right)))
+    of_matrices = left.ndim == right.ndim == 2 and left.shape[1] == right.shape[0]
+    found = sealed(_matrix_product(left, right) if of_matrices else np.matmul(left, right))
+    return wrap(bilinear(found, np.matmul, left, right) if mode.ulps else found)
 
 
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     left, right = balls(a), balls(b)
     if left.ndim == right.ndim == 2:
         return into(out, matmul(left, right))
-    return into(out, wrap(sealed(np.dot(left._a, right._a))))
+    found = sealed(np.dot(left._a, right._a))
+    return into(out, wrap(bilinear(found, np.dot, left._a, right._a) if mode.ulps else found))
 
 
 def vdot(a: Any, b: Any) -> Any:
@@ -49,9 +52,13 @@ def vecdot(x1: Any, x2: Any) -> Any:
 
 def einsum(subscripts: Any, *operands: Any, out: Any = None, dtype: Any = None, optimize: Any = False) -> Any:
     if not isinstance(subscripts, str):
-        raise NotCertifiableError("np.einsum on balls takes its subscripts as a string")
+        raise not_certifiable("np.einsum on balls takes its subscripts as a string")
     require_float64(dtype)
-    return into(out, wrap(sealed(np.einsum(subscripts, *(balls(o)._a for o in operands)))))
+    raw = [balls(o)._a for o in operands]
+    found = sealed(np.einsum(subscripts, *raw))
+    if mode.ulps:
+        found = bilinear(found, lambda *factors: np.einsum(subscripts, *factors), *raw)
+    return into(out, wrap(found))
 
 
 def _plain(function: Any) -> Function:
@@ -59,9 +66,19 @@ def _plain(function: Any) -> Function:
 
     def product(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None)
-        return into(out, wrap(sealed(function(balls(a)._a, balls(b)._a, *args, **kwargs))))
+        left, right = balls(a)._a, balls(b)._a
+        found = sealed(function(left, right, *args, **kwargs))
+        if mode.ulps:
+            found = bilinear(found, lambda a, b: function(a, b, *args, **kwargs), left, right)
+        return into(out, wrap(found))
 
     return product
+
+
+def cross(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
+    """Its differences of products are no sums of sizes, so nothing is said of how floats round it."""
+    found = sealed(np.cross(balls(a)._a, balls(b)._a, *args, **kwargs))
+    return wrap(unbounded(found) if mode.ulps else found)
 
 
 # --- norms and inverses ---------------------------------------------------------------------------------------------
@@ -79,19 +96,19 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         return sum_(abs(array), axis=axis, keepdims=keepdims)
     if ord == np.inf and of_vectors:
         return max_(abs(array), axis=axis, keepdims=keepdims)
-    raise NotCertifiableError(f"np.linalg.norm with ord={ord!r} of shape {array._a.shape} has no version for balls")
+    raise not_certifiable(f"np.linalg.norm with ord={ord!r} of shape {array._a.shape} has no version for balls")
 
 
 def _matrix(a: Any) -> arb_mat:
     raw = balls(a)._a
     if raw.ndim != 2 or raw.shape[0] != raw.shape[1]:
-        raise NotCertifiableError(f"linear algebra on balls takes one square matrix at a time, got shape {raw.shape}")
+        raise not_certifiable(f"linear algebra on balls takes one square matrix at a time, got shape {raw.shape}")
     return arb_mat(raw.tolist())
 
 
 def inv(a: Any) -> BallArray:
     try:
-        return from_nested(_matrix(a).inv().tolist())
+        return _solved(from_nested(_matrix(a).inv().tolist()))
     except ZeroDivisionError:
         raise _may_be_singular("np.linalg.inv") from None
 
@@ -103,15 +120,20 @@ def solve(a: Any, b: Any) -> BallArray:
         found = _matrix(a).solve(arb_mat(columns._a.tolist()))
     except ZeroDivisionError:
         raise _may_be_singular("np.linalg.solve") from None
-    return from_nested(found.tolist()).reshape(right._a.shape)
+    return _solved(from_nested(found.tolist()).reshape(right._a.shape))
 
 
 def det(a: Any) -> BallArray:
-    return wrap(_matrix(a).det())
+    return _solved(wrap(_matrix(a).det()))
+
+
+def _solved(found: BallArray) -> BallArray:
+    """How much an elimination rounds in floats depends on the pivots, which are not looked at: no tolerance."""
+    return wrap(unbounded(found._a)) if mode.ulps else found
 
 
 def _may_be_singular(name: str) -> UndecidedComparisonError:
-    return UndecidedComparisonError(f"{name}: whether the matrix is singular cannot be decided")
+    return undecidable(f"{name}: whether the matrix is singular cannot be decided")
 
 
 PRODUCT_UFUNCS: dict[np.ufunc, Function] = {np.matmul: matmul, np.vecdot: vecdot}
@@ -123,6 +145,7 @@ PRODUCTS: dict[Any, Function] = {
     np.linalg.inv: inv,
     np.linalg.solve: solve,
     np.linalg.det: det,
-    **{f: _plain(f) for f in (np.inner, np.outer, np.kron, np.tensordot, np.convolve, np.correlate, np.cross)},
+    np.cross: cross,
+    **{f: _plain(f) for f in (np.inner, np.outer, np.kron, np.tensordot, np.convolve, np.correlate)},
 }
 """NumPy function -> its version for balls."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from oracles.ball import BallArray, Function, balls, refuse, require_float64, seal, wrap
 from oracles.ball_comparisons import Raw, first_largest, larger, smaller, sorted_order
+from oracles.ball_mode import mode, not_certifiable
+from oracles.ball_rounding import gamma, magnitude, widened
 from oracles.ball_ufuncs import evaluate
-from oracles.errors import NotCertifiableError
 
 _np: Any = np  # NumPy's stubs do not know that its functions take duck arrays
 
@@ -81,25 +82,44 @@ def _reduction(ufunc: np.ufunc) -> Function:
         require_float64(dtype)
         raw = balls(a)._a
         if where is not True:
-            raw = np.where(where, raw, ufunc.identity)
-        result = wrap(sealed(ufunc.reduce(raw, axis=axis, keepdims=bool(keepdims))))
+            raw = seal(np.where(where, raw, ufunc.identity))
+        found = sealed(ufunc.reduce(raw, axis=axis, keepdims=bool(keepdims)))
+        if mode.ulps:
+            terms = _count(wrap(raw), axis, False, True)
+            found = _any_order(
+                ufunc, found, raw, terms, lambda sizes: np.sum(sizes, axis=axis, keepdims=bool(keepdims))
+            )
+        result = wrap(found)
         return into(out, result if initial is None else ufunc(result, initial))
 
     return reduce
 
 
+def _any_order(ufunc: np.ufunc, found: Raw, raw: Raw, terms: int, total: Function) -> Raw:
+    """Sums or products of so many terms, widened by what any order of them may round."""
+    if ufunc is np.multiply:
+        return widened(found, magnitude(found) * gamma(terms))
+    with np.errstate(all="ignore"):
+        return widened(found, total(magnitude(raw)) * gamma(terms))
+
+
 sum_, prod = _reduction(np.add), _reduction(np.multiply)
 
 
-def _accumulation(accumulate: Function) -> Function:
+def _accumulation(ufunc: np.ufunc, accumulate: Any) -> Function:
     def running(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         require_float64(dtype)
-        return into(out, wrap(sealed(accumulate(balls(a)._a, axis=axis))))
+        raw = balls(a)._a
+        found = sealed(accumulate(raw, axis=axis))
+        if mode.ulps:
+            terms = _count(wrap(raw), axis, False, True)
+            found = _any_order(ufunc, found, raw, terms, lambda sizes: np.cumsum(sizes, axis=axis))
+        return into(out, wrap(found))
 
     return running
 
 
-cumsum, cumprod = _accumulation(np.cumsum), _accumulation(np.cumprod)
+cumsum, cumprod = _accumulation(np.add, np.cumsum), _accumulation(np.multiply, np.cumprod)
 
 
 def mean(
@@ -111,13 +131,13 @@ def mean(
 
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
     if returned:
-        raise NotCertifiableError("np.average with returned=True has no version for balls")
+        raise not_certifiable("np.average with returned=True has no version for balls")
     if weights is None:
         return mean(a, axis, keepdims=keepdims)
     x, w = balls(a), balls(weights)
     if w._a.shape != x._a.shape:
         if w.ndim != 1 or not isinstance(axis, int):
-            raise NotCertifiableError("np.average on balls takes weights of the array's shape, or 1-d along one axis")
+            raise not_certifiable("np.average on balls takes weights of the array's shape, or 1-d along one axis")
         w = w.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
     weight = sum_(_np.broadcast_to(w, x._a.shape), axis, keepdims=keepdims)
     return sum_(x * w, axis, keepdims=keepdims) / weight
@@ -154,7 +174,7 @@ def std(*args: Any, out: Any = None, **kwargs: Any) -> Any:
 def fold(ufunc: np.ufunc, a: Any, axis: Any = 0, keepdims: Any = False, initial: Any = None, where: Any = True) -> Any:
     """`ufunc.reduce` by one evaluation after another, for any binary ufunc."""
     if where is not True:
-        raise NotCertifiableError(f"{ufunc.__name__}.reduce with where= has no version for balls")
+        raise not_certifiable(f"{ufunc.__name__}.reduce with where= has no version for balls")
     raw = balls(a)._a
     elements, kept = _flattened(raw, axis)
     if initial is None and elements.shape[-1] == 0:
@@ -240,6 +260,23 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     return wrap(np.take_along_axis(raw, argsort(wrap(raw), axis), axis))
 
 
+def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
+    """The middle of the sorted elements, or the mean of the two in the middle. Raises unless the order is certain."""
+    elements, kept = _flattened(balls(a)._a, axis)
+    n = elements.shape[-1]
+    if n == 0:
+        raise not_certifiable("np.median of nothing has no version for balls")
+    middle = mean(sort(wrap(elements), -1)[..., (n - 1) // 2 : n // 2 + 1], -1)
+    return into(out, middle.reshape(kept) if keepdims else middle)
+
+
+def nansum(a: Any, *args: Any, **kwargs: Any) -> Any:
+    """A sum: a ball that is no number may stand for anything, so there is nothing to leave out."""
+    if not np.all(np.isfinite(balls(a))):  # type: ignore[call-overload]
+        raise not_certifiable("np.nansum met a ball that is not finite")
+    return sum_(a, *args, **kwargs)
+
+
 # --- predicates -----------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +303,8 @@ REDUCTIONS: dict[Any, Function] = {
     np.argmin: argmin,
     np.argsort: argsort,
     np.sort: sort,
+    np.median: median,
+    np.nansum: nansum,
     **{f: _on_truth(f) for f in (np.any, np.all, np.nonzero, np.flatnonzero, np.argwhere, np.count_nonzero)},
 }
 """NumPy function -> its version for balls. Each takes what NumPy's takes, and lists of balls for an array."""
@@ -292,5 +331,9 @@ _REDUCEAT: dict[np.ufunc, Any] = {
 
 def reduceat(ufunc: np.ufunc, a: BallArray, indices: Any, axis: int = 0) -> BallArray:
     if ufunc not in _REDUCEAT:
-        raise NotCertifiableError(f"{ufunc.__name__}.reduceat has no version for balls")
-    return wrap(_REDUCEAT[ufunc].reduceat(a._a, indices, axis))
+        raise not_certifiable(f"{ufunc.__name__}.reduceat has no version for balls")
+    found = _REDUCEAT[ufunc].reduceat(a._a, indices, axis)
+    if mode.ulps and ufunc in (np.add, np.multiply):
+        terms = a._a.shape[axis]
+        found = _any_order(ufunc, found, a._a, terms, lambda sizes: np.add.reduceat(sizes, indices, axis))
+    return wrap(found)

@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
+from flint import arb
 
 from oracles import ball_comparisons as decide
 from oracles.ball import BallArray, Raw, balls, wrap
 from oracles.ball_comparisons import RELATIONS, as_arb, compare, larger, smaller
-from oracles.ball_mode import float_rounding, mode
-from oracles.errors import NotCertifiableError
+from oracles.ball_mode import mode, not_certifiable
+from oracles.ball_rounding import library_error, rounded
 
 Elementwise = Callable[..., Raw]
 ARITHMETIC = (np.add, np.subtract, np.multiply, np.true_divide)
 _ROUNDED = (*ARITHMETIC, np.square, np.reciprocal, np.sqrt)
+_SIMPLE_POWERS = (-1, 0, 1, 2)
+"""Powers that NumPy computes by one operation."""
 
 
 def _elementwise(function: Callable[..., Any], nin: int = 1) -> Elementwise:
@@ -33,6 +35,21 @@ def _copysign(size: Raw, of: Raw) -> Raw:
     return abs(size) * np.where(compare("less", of, 0), -1, 1)[()]
 
 
+def _power(base: arb, exponent: arb) -> arb:
+    """base^exponent. Arb's own power is nan for balls whose midpoint is exactly 0, and wide where a square is not."""
+    if not (exponent.is_integer() and base.contains(0)) or base.is_exact():
+        return base**exponent
+    if exponent < 0:
+        return 1 / _power(base, -exponent)
+    if exponent == 0:
+        return arb(1)
+    reach = base.abs_upper() ** exponent
+    if (exponent / 2).is_integer() and not mode.by_midpoint:  # else a zero that was rounded would be a positive number
+        return (reach * arb(0.5, 0.5)).nonnegative_part()
+    return base**exponent if base.mid() != 0 else reach * arb(0, 1)
+
+
+_TWO = arb(2)
 _choose_heaviside = _elementwise(lambda sign, at_zero: at_zero if sign == 0 else (sign + 1) / 2, 2)
 
 EXACT: dict[np.ufunc, Elementwise] = {
@@ -44,7 +61,7 @@ EXACT: dict[np.ufunc, Elementwise] = {
     np.negative: np.negative,
     np.positive: np.positive,
     np.conjugate: np.positive,
-    np.square: _elementwise(lambda b: b * b if b.is_exact() else b**2),
+    np.square: _elementwise(lambda b: _power(b, _TWO)),
     np.reciprocal: _elementwise(lambda b: 1 / b),
     np.sqrt: _elementwise(arb.sqrt),
     np.absolute: _elementwise(abs),
@@ -85,7 +102,8 @@ def _log10(ball: arb) -> arb:
 
 
 def _logaddexp(a: arb, b: arb) -> arb:
-    return larger(a, b) + (-abs(a - b)).exp().log1p()
+    excess = (-abs(a - b)).exp().log1p()
+    return larger(a, b) + (excess * library_error() if mode.ulps else excess)
 
 
 def _degrees(radians: arb) -> arb:
@@ -122,10 +140,10 @@ TRANSCENDENTAL: dict[np.ufunc, Elementwise] = {
     np.rad2deg: _elementwise(_degrees),
     np.radians: _elementwise(_radians),
     np.deg2rad: _elementwise(_radians),
-    np.power: np.power,
-    np.float_power: np.power,
+    np.power: _elementwise(_power, 2),
+    np.float_power: _elementwise(_power, 2),
     np.logaddexp: _elementwise(_logaddexp, 2),
-    np.hypot: _elementwise(lambda a, b: (a**2 + b**2).sqrt(), 2),
+    np.hypot: _elementwise(lambda a, b: (_power(a, _TWO) + _power(b, _TWO)).sqrt(), 2),
 }
 
 TESTS: dict[np.ufunc, Callable[..., Any]] = {
@@ -156,25 +174,20 @@ COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
 }
 
 
-def library_error() -> arb:
-    """The factor by which a float library may miss a result."""
-    return arb(1, mode.ulps * 2.0 ** (1 - ctx.prec))
-
-
 def evaluate(ufunc: np.ufunc, raw: Sequence[Raw]) -> Any:
     """A ufunc on raw operands. Operands of arithmetic may hold plain numbers beside balls, if one of them is a ball."""
     if ufunc in EXACT:
-        found = EXACT[ufunc](*(raw if ufunc in ARITHMETIC else map(as_arb, raw)))
-        return wrap(float_rounding(found) if mode.ulps and ufunc in _ROUNDED else found)
+        result = EXACT[ufunc](*(raw if ufunc in ARITHMETIC else map(as_arb, raw)))
+        return wrap(rounded(result) if mode.ulps and ufunc in _ROUNDED else result)
     if ufunc in TRANSCENDENTAL:
         result = TRANSCENDENTAL[ufunc](*map(as_arb, raw))
-        if not mode.ulps:
-            return wrap(result)
-        small_power = ufunc is np.power and isinstance(raw[1], int) and abs(raw[1]) <= 3
-        return wrap(float_rounding(result) if small_power else result * library_error())
+        if mode.ulps:
+            is_simple = ufunc is np.power and isinstance(raw[1], int | float) and raw[1] in _SIMPLE_POWERS
+            result = rounded(result) if is_simple else result * library_error()
+        return wrap(result)
     if ufunc in TESTS:
-        answers = np.asarray(TESTS[ufunc](*raw), dtype=bool)
-        return answers if answers.ndim else np.bool_(answers.item())
+        found = np.asarray(TESTS[ufunc](*raw), dtype=bool)
+        return found if found.ndim else np.bool_(found.item())
     if ufunc in COMPOSED:
         return COMPOSED[ufunc](*map(balls, raw))
-    raise NotCertifiableError(f"the ufunc {ufunc.__name__} has no version for balls")
+    raise not_certifiable(f"the ufunc {ufunc.__name__} has no version for balls")

@@ -8,8 +8,8 @@ the function runs as it is.
 
 Left alone are literals with few bits, such as 0.5: they are exact as floats, and code may ask `isinstance(p, float)`.
 A literal of 15 digits or more is the rounding of something, such as 0.7978845608028654 of the root of 2 / pi, so it is
-noted in `mode.long_literals`. One that equals a number of the point, which stays the float that it is, is noted with
-the other rounded numbers.
+noted in `mode.rounded` (and in `mode.long_literals`). So is one that equals a number of the point, which stays the
+float that it is.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import linecache
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from types import CodeType
 from typing import Any
 
@@ -29,6 +30,7 @@ from flint import arb, ctx
 from numpy import dtype, float64, generic, ndarray
 
 from oracles.ball import BallArray, balls, wrap
+from oracles.ball_comparisons import Literal
 from oracles.ball_mode import is_short, mode, note
 from oracles.reachable import nested_codes, subject_functions
 
@@ -74,12 +76,11 @@ class Exact:
         """The decimal that the source has. Noted where it stands for a number that was rounded to it."""
         value = float(text)
         digits = text.split("e")[0].replace(".", "").strip("0")
-        if value in mode.points:
-            note(mode.rounded, text)
-        elif len(digits) >= _FULL_DIGITS:
+        if len(digits) >= _FULL_DIGITS:
             note(mode.long_literals, text)
-        else:
+        elif value not in mode.points:
             return wrap(_decimal(text, ctx.prec))
+        note(mode.rounded, text)
         return wrap(_widened(text) if mode.widened else _decimal(text, ctx.prec))
 
     @staticmethod
@@ -121,11 +122,14 @@ def _method_rounds(name: str, kind: str, argument: Any) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _decimal(text: str, precision: int) -> arb:
-    return arb(text)  # an enclosure at the precision in force, which is part of the cache key
+    # an enclosure at the precision in force, which is part of the cache key
+    return Literal.of(arb(text), float(text))
 
 
 def _widened(text: str) -> arb:
-    return arb(text) + arb(0, abs(float(text)) * 2.0**-52)
+    """By a unit of the last digit that is written, and by two units of 2^-53."""
+    last_digit = arb(10) ** int(Decimal(text).as_tuple().exponent)
+    return arb(text) + arb(0, 1) * (last_digit + abs(float(text)) * 2.0**-52)
 
 
 # --- rewriting ------------------------------------------------------------------------------------------------------
@@ -134,13 +138,23 @@ def _widened(text: str) -> arb:
 class _Rewriter(ast.NodeTransformer):
     """Float literals, arithmetic, and a few calls become calls of `Exact`; positions are kept for tracebacks."""
 
-    def __init__(self, tree: ast.AST) -> None:
+    def __init__(self, tree: ast.AST, source: str) -> None:
+        self._lines = [line.encode() for line in source.split("\n")]
         self._globals = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if type(node.value) is not float or is_short(node.value):
             return node
-        return self._call(node, "literal", ast.Constant(repr(node.value)))
+        return self._call(node, "literal", ast.Constant(self._text(node)))
+
+    def _text(self, node: ast.Constant) -> str:
+        """The digits as written: the float keeps 17 of them."""
+        written = self._lines[node.lineno - 1][node.col_offset : node.end_col_offset]
+        text = written.decode(errors="replace").replace("_", "").lower()
+        try:
+            return text if float(text) == node.value else repr(node.value)
+        except ValueError:
+            return repr(node.value)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
@@ -180,24 +194,6 @@ class _Rewriter(ast.NodeTransformer):
                     ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), node)
                 )
 
-    def visit_Dict(self, node: ast.Dict) -> ast.AST:
-        node.keys = [key and self._unless_literal(key) for key in node.keys]
-        node.values = [self.visit(value) for value in node.values]
-        return node
-
-    def visit_Set(self, node: ast.Set) -> ast.AST:
-        node.elts = [self._unless_literal(element) for element in node.elts]
-        return node
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        node.value, node.slice = self.visit(node.value), self._unless_literal(node.slice)
-        return node
-
-    def _unless_literal(self, key: ast.expr) -> ast.expr:
-        """Keys are looked up and not computed with; and balls are not hashable."""
-        visited: ast.expr = key if isinstance(key, ast.Constant) else self.visit(key)
-        return visited
-
     def visit_MatchValue(self, node: ast.MatchValue) -> ast.AST:
         return node  # patterns must be literals
 
@@ -223,7 +219,7 @@ def _rewritten(filename: str, source: str) -> _Rewritten:
         tree = ast.parse(source, filename)
         # dont_inherit: this module's own future imports are not the subject's
         plain = compile(tree, filename, "exec", dont_inherit=True)
-        exact = compile(_Rewriter(tree).visit(ast.parse(source, filename)), filename, "exec", dont_inherit=True)
+        exact = compile(_Rewriter(tree, source).visit(ast.parse(source, filename)), filename, "exec", dont_inherit=True)
         pairs = list(zip(nested_codes(plain), nested_codes(exact), strict=True))
     except (SyntaxError, ValueError, RecursionError):
         return {}

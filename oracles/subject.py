@@ -34,9 +34,9 @@ class Run:
     """What happened while a subject ran on balls."""
 
     rounded: list[str]
-    """Floats with a full mantissa that met a ball, as text: constants that may have been rounded before."""
+    """Floats with a full mantissa that met a ball, and long literals, as text: constants that may have been rounded."""
     long_literals: list[str]
-    """Literals of 15 digits or more, as text: roundings of something that the source does not say."""
+    """Of these, literals of 15 digits or more: roundings of something that the source does not say."""
 
 
 @contextmanager
@@ -53,18 +53,28 @@ def on_balls(
     `subject` lists the callables that will run. With `literals=False` their source stays as it is, and so do plain
     numbers and pi: for code that asks for the type of a number, or needs a float. `ulps` and `by_midpoint` imitate
     float arithmetic for derived tolerances (see `oracles.ball_mode.Mode`) and have no place in a proof.
+
+    Raises NotCertifiableError or UndecidedComparisonError on leaving if the subject met one and swallowed it, as
+    `except Exception` does: what it computed then is not what it computes on floats.
     """
     with _ONE_AT_A_TIME, ExitStack() as stack:
         stack.callback(_restore, ctx.prec, replace(mode))
         ctx.prec = precision
-        _restore(precision, Mode(ulps=ulps, by_midpoint=by_midpoint, lifting=literals))
+        _restore(precision, Mode(ulps=ulps, by_midpoint=by_midpoint, lifting=literals, keeps_refusals=True))
         versions = replacements(precision, constants=literals)
         reached = subject_functions(subject)
         for function in reached:
             _replace_names(stack, function, versions)
         if literals:
             stack.enter_context(exact_literals(reached, versions))
-        yield Run(mode.rounded, mode.long_literals)
+        try:
+            yield Run(mode.rounded, mode.long_literals)
+        except Exception as error:
+            if mode.refusal is None or mode.refusal in _chain(error):
+                raise
+            raise mode.refusal from error
+        if mode.refusal is not None:
+            raise mode.refusal
 
 
 def _restore(precision: int, before: Mode) -> None:
