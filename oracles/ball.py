@@ -583,7 +583,7 @@ class BallArray:
         return BallArray(self._a.flatten(order))
 
     def copy(self, order: Any = "C") -> BallArray:
-        return BallArray(self._a.copy(order))
+        return type(self)(self._a.copy(order))
 
     def __copy__(self) -> BallArray:
         return self.copy()

@@ -272,7 +272,7 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
 
 def nansum(a: Any, *args: Any, **kwargs: Any) -> Any:
     """A sum: a ball that is no number may stand for anything, so there is nothing to leave out."""
-    if not np.all(np.isfinite(balls(a))):  # type: ignore[call-overload]
+    if not np.all(np.isfinite(balls(a))):
         raise not_certifiable("np.nansum met a ball that is not finite")
     return sum_(a, *args, **kwargs)
 

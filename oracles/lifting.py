@@ -194,6 +194,24 @@ class _Rewriter(ast.NodeTransformer):
                     ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), node)
                 )
 
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        node.keys = [key and self._unless_literal(key) for key in node.keys]
+        node.values = [self.visit(value) for value in node.values]
+        return node
+
+    def visit_Set(self, node: ast.Set) -> ast.AST:
+        node.elts = [self._unless_literal(element) for element in node.elts]
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        node.value, node.slice = self.visit(node.value), self._unless_literal(node.slice)
+        return node
+
+    def _unless_literal(self, key: ast.expr) -> ast.expr:
+        """Keys are looked up and not computed with; and balls are not hashable."""
+        visited: ast.expr = key if isinstance(key, ast.Constant) else self.visit(key)
+        return visited
+
     def visit_MatchValue(self, node: ast.MatchValue) -> ast.AST:
         return node  # patterns must be literals
 

@@ -300,6 +300,10 @@ def test_nothing_writes_into_a_scalar() -> None:
     for view in (a.reshape(1), np.atleast_1d(a), a[None], a.ravel(), np.expand_dims(a, 0), a.view().reshape(1)):
         view += 1
         assert floats(view)[0] == 67.0
+    copied = a.copy()
+    alias = copied
+    copied += 1
+    assert floats(alias) == 66.0
     assert floats(a) == 66.0
 
 

@@ -278,6 +278,33 @@ def test_products_agree_with_numpy() -> None:
     assert_alike(remainder, np.array([1.5, 0.5]), 0)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda x, out: np.add(x, 1, out=out), id="ufunc"),
+        pytest.param(lambda x, out: np.sum(x, axis=0, keepdims=True, out=out[0]), id="sum"),
+        pytest.param(lambda x, out: np.sum(x, axis=0, out=out), id="sum-broadcast"),
+        pytest.param(lambda x, out: np.max(x, axis=1, out=out), id="max"),
+        pytest.param(lambda x, out: np.take(x, [0], axis=0, out=out[0]), id="take"),
+        pytest.param(lambda x, out: np.matmul(x, out), id="matmul"),
+        pytest.param(lambda x, out: x @ lift(np.ones((5, 2))), id="matmul-operator"),
+        pytest.param(lambda x, out: np.dot(x, x), id="dot"),
+    ],
+)
+def test_shapes_that_do_not_fit_raise_as_in_numpy(call: Callable[[Array, Array], Any]) -> None:
+    with pytest.raises(ValueError, match=r"shape|mismatch|aligned"):
+        call(lift(np.ones((3, 4))), lift(np.zeros((2, 4))))
+
+
+def test_out_is_not_broadcast() -> None:
+    for function in (
+        lambda out: np.add(lift(np.ones((1, 4))), 1, out=out),
+        lambda out: np.sum(lift(X), 0, out=out[None]),
+    ):
+        with pytest.raises(ValueError, match="shape"):
+            function(lift(np.zeros(4)))
+
+
 # --- methods of ufuncs ------------------------------------------------------------------------------------------------
 
 X = rng("methods").normal(size=(3, 4))

@@ -26,11 +26,12 @@ from numpy import zeros
 from oracles import Ruling, certify, check
 from oracles.ball import BallArray, lift, wrap
 from oracles.errors import GradientError, UndecidedComparisonError
-from oracles.lifting import exact_code, subject_functions
+from oracles.lifting import Exact, exact_code, subject_functions
 from oracles.subject import on_balls
 
 Array = Any
 X = np.array([0.3, -0.7, 1.1])
+SHORT = np.array([[1.0, 2.0**-30]])
 TENTH = 0.1  # a float of the module, made before any ball is there
 
 
@@ -155,8 +156,12 @@ def augmented(x: Any) -> Any:
 
 
 def matched(x: Any) -> Any:
-    match (0.5, {"scale": 0.25}):
+    match (0.5, {"scale": 0.25, 0.1: 7}):
         case (0.1, _):
+            return x * 0
+        case (_, {0.3: _}):
+            return x * 0
+        case (_, {0.1: count}) if count != 7:
             return x * 0
         case (0.5, {"scale": 0.1}):
             return x * 0
@@ -194,6 +199,12 @@ def keyword_names(x: Any, name: int = 0, of: int = 0) -> Any:
     return x * Named().sum(name=1 + name, of=3 + of)
 
 
+def keys(x: Any) -> Any:
+    more = {0.3: 0.5}
+    table = {0.1: 1 / 3, 0.2: 1 / 3, **more}
+    return x * (table[0.1] + table[0.2]) * len({0.7, 0.1}) / 2
+
+
 def conditional(x: Any) -> Any:
     y = (z := 1 / 3) + 0
     return x * (y if z > 0.1 else 0)
@@ -229,6 +240,10 @@ EXPRESSIONS: list[tuple[str, Callable[[Any], Any], Fraction]] = [
     ("untouched", untouched, Fraction(1, 3)),
     ("keyword-names", keyword_names, Fraction(1, 3)),
     ("walrus", conditional, Fraction(1, 3)),
+    ("keys", keys, Fraction(2, 3)),
+    ("product-of-plain-arrays", lambda x: x * (SHORT @ SHORT.T).sum(), 1 + Fraction(1, 2**60)),
+    ("dot-of-plain-arrays", lambda x: x * SHORT.dot(SHORT.T).sum(), 1 + Fraction(1, 2**60)),
+    ("sum-of-plain-array", lambda x: x * (SHORT * SHORT).sum(), 1 + Fraction(1, 2**60)),
     (
         "matrix-product-of-constants",
         lambda x: x * (np.array([[0.1, 0.2]]) @ np.array([[1], [1]])).sum(),
@@ -245,6 +260,22 @@ def test_numbers_count_as_they_are_written(function: Callable[[Any], Any], expec
     on_floats = function(np.float64(1.0))
     assert type(on_floats) is np.float64
     assert abs(on_floats - float(expected)) < 1e-14
+
+
+def in_place_of_plain(x: Any, scratch: Array) -> Any:
+    alias = scratch
+    scratch /= 4
+    scratch += 0.5
+    return x * alias
+
+
+def test_plain_arrays_are_written_in_place() -> None:
+    """A new array of balls would leave the other names of the old one behind."""
+    scratch = np.ones(2)
+    found, noted = run(in_place_of_plain, lift(1.0), scratch)
+    assert is_exactly(found[0], 3, 4)
+    assert scratch.tolist() == [0.75, 0.75]
+    assert noted == []
 
 
 EXACT_IN_ANY_CASE = {"length", "f-string", "untouched"}
@@ -586,12 +617,12 @@ def test_code_that_insists_on_floats_is_run_without_lifting() -> None:
 
 def needs_floats(x: Array) -> Array:
     n = int(math.log2(8)) + math.floor(np.sqrt(10)) + int(0.5 * 4) + len(range(int(6 / 2)))
-    return x * n * float(np.sqrt(16)) * float(np.pi > 3)
+    return x * n * float(np.sqrt(16)) * float(math.sqrt(4)) * float(np.pi > 3)
 
 
 def test_without_literals_plain_numbers_stay_plain() -> None:
     with on_balls([needs_floats], 256, literals=False):
-        assert is_exactly(needs_floats(lift(1.0)), 44)
+        assert is_exactly(needs_floats(lift(1.0)), 88)
 
 
 # --- it is the subject's own code -------------------------------------------------------------------------------------
@@ -642,6 +673,34 @@ def test_functions_of_other_modules_are_lifted(user_module: Maker) -> None:
     assert is_exactly(found, 1, 3)
     assert noted == []
     assert helpers.third() == 1 / 3
+
+
+def test_imports_inside_a_function_are_followed(user_module: Maker) -> None:
+    user_module("def third():\n    return 1 / 3\n", "user_hidden")
+    main = user_module("def f(x):\n    import user_hidden\n    return x * user_hidden.third()\n", "user_main")
+    found, noted = run(main.f, lift(1.0))
+    assert is_exactly(found, 1, 3)
+    assert noted == []
+
+
+def test_objects_in_objects_are_followed(user_module: Maker) -> None:
+    """Layers that a network was given: no name in its code leads to their class."""
+    layers = user_module("class Third:\n    def __call__(self, x):\n        return x * (1 / 3)\n", "user_layers")
+    net = user_module(
+        """
+        class Net:
+            def __init__(self, layers):
+                self.layers = layers
+            def forward(self, x):
+                for layer in self.layers:
+                    x = layer(x)
+                return x
+        """,
+        "user_net",
+    )
+    found, noted = run(net.Net([layers.Third(), layers.Third()]).forward, lift(1.0))
+    assert is_exactly(found, 1, 9)
+    assert noted == []
 
 
 def test_modules_of_packages_are_found(user_module: Maker) -> None:
@@ -796,6 +855,7 @@ def state() -> tuple[Any, ...]:
         globals()["pi"],
         ctx.prec,
         hasattr(builtins, "__backproof_exact__"),
+        dict(Exact.versions),
         dict(vars(mode)),
         MAKER.__closure__[0].cell_contents if MAKER.__closure__ else None,
         with_default.__defaults__,
