@@ -62,9 +62,7 @@ def test_a_planted_error_turns_the_gate_red(house: Path, line: str, becomes: str
 
 
 def test_an_inaccurate_stable_form_breaks_its_promise(house: Path) -> None:
-    plant(
-        house, "dw7 = dprediction * sech * sech", "dw7 = dprediction * (1 - np.tanh(U) ** 2)", "nine_weight_stable"
-    )
+    plant(house, "dw7 = dprediction * sech * sech", "dw7 = dprediction * (1 - np.tanh(U) ** 2)", "nine_weight_stable")
     only = "nine_weight_stable and certified"
     code, output = gate(house, "-n", "0", "-p", "no:randomly", "--draws", "8", "-k", only)
     assert code == 1
