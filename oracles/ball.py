@@ -367,6 +367,11 @@ class BallArray:
     def __array__(self, *_: Any, **__: Any) -> np.ndarray[Any, Any]:
         raise refuse("balls were written into, or converted to, a plain NumPy array")
 
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        """What torch asks for before it takes elements one by one, which would end in an error about lengths."""
+        raise refuse("a ball was made a torch tensor")
+
     def __float__(self) -> float:
         raise refuse("float() of a ball, or a ball written into a plain float array")
 

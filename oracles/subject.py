@@ -105,12 +105,18 @@ def why_not(error: BaseException) -> str:
     """The reason and the subject's own line, for code that could not run on balls."""
     told = next((e for e in _chain(error) if isinstance(e, NotCertifiableError)), None)
     reason = str(told) if told is not None else f"{type(error).__name__}: {error}"
-    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    own = [i for i, (frame, _) in enumerate(frames) if _is_own(frame.f_globals, frame.f_code.co_filename)]
-    if not frames:
+    places = [place for e in _chain(error) if (place := _own_line(e)) is not None]
+    last = places[0] if places else (traceback.extract_tb(error.__traceback__) or [None])[-1]
+    if last is None:
         return reason
-    last = traceback.extract_tb(error.__traceback__)[own[-1] if own else -1]
     return f"{reason}\n  {last.filename}:{last.lineno} in {last.name}: {last.line or '(source not at hand)'}"
+
+
+def _own_line(error: BaseException) -> traceback.FrameSummary | None:
+    """The subject's last line on the way to an error."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = [i for i, frame in enumerate(frames) if _is_own(frame.f_globals, frame.f_code.co_filename)]
+    return traceback.extract_tb(error.__traceback__)[own[-1]] if own else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

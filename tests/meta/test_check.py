@@ -225,10 +225,10 @@ UNRUNNABLE = [
     pytest.param(erf_loss, erf_gradient, "erf", "np.sum(scipy.special.erf(x))", id="scipy"),
     pytest.param(float_loss, float_gradient, "float() of a ball", "return float(x[0])", id="float"),
     pytest.param(buffer_loss, buffer_gradient, "float32", "np.zeros(x.shape, dtype=np.float32)", id="float32-buffer"),
-    pytest.param(torch_loss, torch_gradient, "", "torch.as_tensor(x)", id="torch"),
+    pytest.param(torch_loss, torch_gradient, "torch tensor", "torch.as_tensor(x)", id="torch"),
     pytest.param(stored_loss, stored_gradient, "plain", "STORE[:] = x", id="module-level-buffer"),
     pytest.param(
-        lambda x: np.sum(np.vectorize(math.erf)(x)), erf_gradient, "", "np.vectorize(math.erf)", id="compiled-loop"
+        lambda x: np.sum(np.vectorize(math.erf)(x)), erf_gradient, "plain", "np.vectorize(math.erf)", id="compiled-loop"
     ),
 ]
 
