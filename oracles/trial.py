@@ -104,6 +104,11 @@ def _map_arrays(function: Callable[[Array], Any], value: Any) -> Any:
 
 
 def _checked_wrt(args: Sequence[Any], wrt: int | Sequence[int]) -> tuple[int, ...]:
+    for i, argument in enumerate(args):
+        for path, leaf in leaves(argument):
+            if isinstance(leaf, np.matrix | np.ma.MaskedArray):
+                kind = type(leaf).__name__
+                raise TypeError(f"args[{i}]{path}: expected a plain array, got {kind}; pass np.asarray of it")
     positions = (wrt,) if isinstance(wrt, int) else tuple(wrt)
     for i in positions:
         if not isinstance(i, int) or not -len(args) <= i < len(args):

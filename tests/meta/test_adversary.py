@@ -182,3 +182,9 @@ def test_weights_that_are_exactly_zero(module: Any) -> None:
     )
     assert certificate.ruling is Ruling.CERTIFIED, str(certificate)
     assert certificate.digits >= 30
+
+
+@pytest.mark.parametrize("kind", [np.asmatrix, np.ma.asarray], ids=["matrix", "masked"])
+def test_arrays_with_other_operators_are_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"args\[0\]: expected a plain array, got \w+; pass np.asarray of it"):
+        check(lambda w: np.sum(w * w), lambda w: 2 * w, kind(np.ones((2, 2))))
