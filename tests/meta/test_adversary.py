@@ -184,6 +184,7 @@ def test_weights_that_are_exactly_zero(module: Any) -> None:
     assert certificate.digits >= 30
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")  # it is what has to be refused
 @pytest.mark.parametrize("kind", [np.asmatrix, np.ma.asarray], ids=["matrix", "masked"])
 def test_arrays_with_other_operators_are_refused(kind: Any) -> None:
     with pytest.raises(TypeError, match=r"args\[0\]: expected a plain array, got \w+; pass np.asarray of it"):
