@@ -110,6 +110,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(name, rows[name])
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Certificates at scale 3 take ten times as long as at 0.01, so idle workers take tests from busy ones."""
+    from xdist.scheduler import WorkStealingScheduling  # only where xdist asks for it
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
 @pytest.fixture
 def frameworks() -> list[str]:
     return FRAMEWORKS
