@@ -105,7 +105,7 @@ def _judged(trial: Trial, layout: Layout, floats: Array, digits: float, precisio
     for literals in (True, False):
         try:
             made = Judge(trial, layout, floats, digits, precision, seed, literals=literals).certificate()
-        except Exception as error:
+        except Exception as error:  # of any kind: whatever stops the subject on balls is the reason that is told
             made = Certificate(Ruling.NOT_CERTIFIABLE, reason=why_not(error))
         if made.ruling not in (Ruling.NOT_CERTIFIABLE, Ruling.UNDECIDED):
             return made

@@ -157,7 +157,8 @@ def log2_step(layout: Layout, direction: Array, precision: int) -> Array:
 
 def power_of_two(exponents: Array) -> Array:
     """Exact balls 2^k for an integer-valued float array."""
-    return np.frompyfunc(lambda k: arb(2) ** int(k), 1, 1)(exponents)  # type: ignore[no-any-return]
+    powers: Array = np.frompyfunc(lambda k: arb(2) ** int(k), 1, 1)(exponents)
+    return powers
 
 
 def evaluate(
@@ -205,4 +206,5 @@ def rounding_excuse(trial: Trial, layout: Layout, evaluation: Evaluation, precis
         d = evaluation.direction.astype(object)
         moved = _radius(np.sum(widened * d, axis=1) + arb(0))
         size = np.sum(np.abs(evaluation.claimed * d), axis=1) + arb(0)
-    return moved * 4 + size * arb(2.0**-50)  # type: ignore[no-any-return]
+    excuse: Array = moved * 4 + size * arb(2.0**-50)
+    return excuse

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy import asarray as _asarray  # np.asarray makes balls while a subject runs on them
 
 from oracles.ball import BallArray, lift
 from oracles.tree import is_float_leaf, leaves, map_leaves, match, replace_leaves
@@ -52,7 +51,7 @@ class Trial:
     @cached_property
     def parameters(self) -> list[Array]:
         """The differentiated leaves, as float arrays."""
-        return [_asarray(leaf) for i in self.wrt for _, leaf in leaves(self.args[i])]
+        return [np.asarray(leaf) for i in self.wrt for _, leaf in leaves(self.args[i])]
 
     def arguments(self, parameters: Sequence[Any] | None = None, lifted: bool = True) -> tuple[Any, ...]:
         """Fresh arguments: on balls or as floats, with the differentiated leaves replaced if any are given."""
@@ -74,8 +73,7 @@ class Trial:
 
     def take(self, samples: Array) -> Trial:
         """The same trial on some of its samples only. Requires `separable`."""
-        pick = lambda leaf: leaf[samples]  # noqa: E731
-        return replace(self, args=tuple(_map_arrays(pick, a) for a in self.args))
+        return replace(self, args=tuple(_map_arrays(lambda array: array[samples], a) for a in self.args))
 
     def separable(self, batch: tuple[int, ...]) -> bool:
         """Whether every array argument has the one batch axis in front, so that samples can be tried on their own."""
