@@ -29,6 +29,7 @@ from manual import nine_weight, nine_weight_stable
 from oracles import graphs
 from oracles.registration import Subject
 from reference.datasets import housing
+from tests.gate.configurations import CONFIGURATIONS
 from tests.gate.draws import SCALES, draws
 from tests.gate.summary import aligned, tables
 from tests.gate.verdicts import PROPERTY
@@ -96,7 +97,7 @@ def _version(name: str) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every gate test runs for every subject, oracle and draw that it asks for by these names."""
+    """Every gate test runs for every subject, oracle, draw and optimizer that it asks for by these names."""
     if not metafunc.definition.path.is_relative_to(GATE):
         return
     option = metafunc.config.option
@@ -105,6 +106,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "oracle": [pytest.param(name, id=name) for name in ORACLES],
         "framework": [pytest.param(name, id=name) for name in FRAMEWORKS],
         "draw": [pytest.param(d, id=d.id) for d in draws(option.draws, option.seed)],
+        "configuration": [pytest.param(c, id=c.id) for c in CONFIGURATIONS],
     }
     for name in [n for n in metafunc.fixturenames if n in rows]:
         metafunc.parametrize(name, rows[name])
@@ -121,6 +123,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture
 def frameworks() -> list[str]:
     return FRAMEWORKS
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    value: int = request.config.option.seed
+    return value
 
 
 @pytest.fixture(autouse=True)

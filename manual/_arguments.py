@@ -1,4 +1,4 @@
-"""What the nine-weight graph accepts. Anything else is refused here, once, with a message that says what to do."""
+"""What hand-written code accepts. Anything else is refused here, once, with a message that says what to do."""
 
 from itertools import zip_longest
 
@@ -79,3 +79,11 @@ def check_finite(name: str, value: Array | float) -> None:
             f"{name}: expected finite numbers, got {np.asarray(value)[index]}{place} "
             f"({np.size(finite) - np.count_nonzero(finite)} of {np.size(finite)} not finite); repair or drop them"
         )
+
+
+def check_hyperparameters(**ranges: tuple[float, float, float | None]) -> None:
+    """ValueError unless each name's (value, low, high) has low <= value < high; no high means no upper end."""
+    for name, (value, low, high) in ranges.items():
+        if not (value >= low and (high is None or value < high)):
+            end = "" if high is None else f" and below {high}"
+            raise ValueError(f"{name}: expected a number of at least {low}{end}, got {value}; pass one in that range")

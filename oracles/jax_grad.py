@@ -25,7 +25,7 @@ except ImportError as missing:
         f"oracles.jax_grad needs jax: pip install 'backproof[jax]' ({missing})", name=missing.name
     ) from missing
 
-__all__ = ["gradient"]
+__all__ = ["NAMESPACE", "gradient"]
 
 NAMESPACE = Namespace(jnp, sigmoid=jax.nn.sigmoid, relu=jax.nn.relu, softplus=jax.nn.softplus)
 

@@ -24,7 +24,7 @@ except ImportError as missing:
         name=missing.name,
     ) from missing
 
-__all__ = ["gradient"]
+__all__ = ["NAMESPACE", "gradient", "settings"]
 
 
 def _softplus(z: torch.Tensor) -> torch.Tensor:
@@ -46,7 +46,7 @@ def gradient(graph: Graph, *args: ArrayLike, wrt: int = 0) -> Estimate:
     """
     arrays = checked_arguments(args, wrt, np.float64, np.float32)
     values = arrays[wrt]
-    with _settings(torch.float64 if values.dtype == np.float64 else torch.float32):
+    with settings(torch.float64 if values.dtype == np.float64 else torch.float32):
         # Copies, since torch refuses to share an array that is read-only or has negative strides.
         tensors = [torch.from_numpy(np.array(array, order="C")) for array in arrays]
 
@@ -65,7 +65,7 @@ def gradient(graph: Graph, *args: ArrayLike, wrt: int = 0) -> Estimate:
 
 
 @contextmanager
-def _settings(dtype: torch.dtype) -> Iterator[None]:
+def settings(dtype: torch.dtype) -> Iterator[None]:
     """Gradients on, and constants that the graph creates in the dtype of its arguments."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

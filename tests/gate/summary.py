@@ -24,6 +24,12 @@ def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
         yield "certificate (proved, without tolerance)", _certificates(kinds["certificate"])
         yield "correct digits in float64, worst / median over samples and draws", _accuracy(kinds["certificate"])
 
+    if kinds["lockstep"]:
+        yield "optimizers, each step from the same state (tolerances derived from rounding)", _lockstep(kinds)
+    if kinds["drift"]:
+        yield "optimizers, free-running from the same weights (drift of the weights)", _drift(kinds["drift"])
+    if kinds["replication"]:
+        yield "published training results, run again", _replication(kinds["replication"])
     if kinds["speed"]:
         yield "speed", _speed(kinds["speed"])
 
@@ -82,6 +88,34 @@ def _worst_and_median(histogram: dict[int, int]) -> str:
         if seen >= half:
             return f"{min(histogram) / 10:.1f} / {tenths / 10:.1f}"
     raise AssertionError("an empty histogram")
+
+
+def _lockstep(kinds: dict[str, list[Row]]) -> list[list[str]]:
+    table = [["optimizer", "framework", "steps", "entries", "digits", "at", "detects", "seconds"]]
+    compared = [(r["configuration"], r["framework"], r) for r in kinds["lockstep"] + kinds["absent"]]
+    for configuration, framework, r in sorted(compared, key=lambda row: row[:2]):
+        if r["kind"] == "absent":
+            table.append([configuration, framework, "", "", "", r["reason"], "", ""])
+            continue
+        counts = [str(r["steps"]), str(r["entries"])]
+        cells = [_digits(r["digits"]), r["worst"], f"{r['detection']:.0e}", f"{r['seconds']:.2f}"]
+        table.append([configuration, framework, *counts, *cells])
+    return table
+
+
+def _drift(records: list[Row]) -> list[list[str]]:
+    header = ["optimizer", "framework", "runs", "epochs", "apart", "noise explains", "manual off", "framework off"]
+    table = [[*header, "seconds"]]
+    for r in sorted(records, key=lambda r: (r["configuration"], r["framework"])):
+        sizes = [f"{r[name]:.0e}" for name in ("apart", "allowed", "own", "theirs")]
+        counts = [str(r["runs"]), str(r["epochs"])]
+        table.append([r["configuration"], r["framework"], *counts, *sizes, f"{r['seconds']:.2f}"])
+    return table
+
+
+def _replication(records: list[Row]) -> list[list[str]]:
+    table = [["claim", "published", "holds", "evidence"]]
+    return table + [[r["name"], r["published"], "yes" if r["holds"] else "NO", r["evidence"]] for r in records]
 
 
 def _grouped(records: list[Row], *keys: str) -> dict[tuple[str, ...], list[Row]]:
