@@ -25,10 +25,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from manual import nine_weight, nine_weight_stable
-from oracles import graphs
-from oracles.registration import Subject
-from reference.datasets import housing
+from manual import chain_rule, nine_weight, nine_weight_stable, nine_weight_values
+from tests.gate import subjects
 from tests.gate.configurations import CONFIGURATIONS
 from tests.gate.draws import SCALES, draws
 from tests.gate.summary import aligned, tables
@@ -37,23 +35,32 @@ from tests.gate.verdicts import PROPERTY
 FRAMEWORKS = ["torch_autograd", "jax_grad"]
 ORACLES = [*FRAMEWORKS, "complex_step", "central_difference", "richardson"]
 GATE = Path(__file__).parent / "tests" / "gate"
-WEIGHTS = tuple(f"w{i}" for i in range(1, 10))
 
 
-def _nine_weight(module: Any) -> dict[str, Any]:
-    return {
-        "loss": lambda w, x, y: module.forward(w, x, y)[0],
-        "gradient": lambda w, x, y: module.loss_and_gradient(w, x, y)[1],
-        "graph": graphs.nine_weight,
-        "data": housing,
-        "weights": WEIGHTS,
-    }
+def _functions(module: Any) -> tuple[Any, Any]:
+    """Loss and gradient of a form of the nine-weight graph."""
+    return (lambda w, x, y: module.forward(w, x, y)[0]), (lambda w, x, y: module.loss_and_gradient(w, x, y)[1])
 
 
-NINE_WEIGHT = Subject("nine_weight", **_nine_weight(nine_weight))
+NINE_WEIGHT = subjects.nine_weight("nine_weight", *_functions(nine_weight))
 SUBJECTS = [
     NINE_WEIGHT,
-    Subject("nine_weight_stable", **_nine_weight(nine_weight_stable), rounds_unlike=NINE_WEIGHT, promised_digits=11),
+    subjects.nine_weight(
+        "nine_weight_stable", *_functions(nine_weight_stable), rounds_unlike=NINE_WEIGHT, promised_digits=11
+    ),
+    subjects.nine_weight(
+        "nine_weight_values",
+        nine_weight_values.loss,
+        nine_weight_values.gradient,
+        draws=16,
+        rounds_unlike=NINE_WEIGHT,
+        promised_digits=11,
+    ),
+    *(subjects.worked_example(example) for example in chain_rule.EXAMPLES),
+    subjects.tiny(),
+    subjects.network((2, 8, 8, 1), "relu", "cross_entropy"),
+    subjects.network((2, 8, 8, 1), "tanh", "cross_entropy"),
+    subjects.network((2, 8, 8, 1), "sigmoid", "mse"),
 ]
 
 
@@ -102,14 +109,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     option = metafunc.config.option
     rows: dict[str, list[Any]] = {
-        "subject": [pytest.param(s, id=s.id) for s in SUBJECTS],
         "oracle": [pytest.param(name, id=name) for name in ORACLES],
         "framework": [pytest.param(name, id=name) for name in FRAMEWORKS],
-        "draw": [pytest.param(d, id=d.id) for d in draws(option.draws, option.seed)],
         "configuration": [pytest.param(c, id=c.id) for c in CONFIGURATIONS],
     }
     for name in [n for n in metafunc.fixturenames if n in rows]:
         metafunc.parametrize(name, rows[name])
+    if "subject" in metafunc.fixturenames:
+        trials = [(s, d) for s in SUBJECTS for d in draws(min(option.draws, s.draws or option.draws), option.seed)]
+        metafunc.parametrize(("subject", "draw"), [pytest.param(s, d, id=f"{s.id}-{d.id}") for s, d in trials])
 
 
 @pytest.hookimpl(optionalhook=True)

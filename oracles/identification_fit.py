@@ -158,6 +158,8 @@ class Near:
     @property
     def resolution(self) -> Array:
         """How far each hyperparameter may move before the data notice, the others making up for it."""
+        if not self.usable:
+            return np.full(len(self.candidate.values), np.inf)
         return np.sqrt(np.diag(self.covariance))
 
     @property
@@ -167,6 +169,8 @@ class Near:
     def explained(self, course: Course) -> NDArray[np.bool_]:
         """Which steps (T,) of a longer course fit too, as far as this one tells the hyperparameters."""
         there = Near.of(self.candidate, course)
+        if not (self.usable and there.usable):
+            return np.all((np.abs(there.residual) <= 1).reshape(course.steps, -1), axis=1)
         s, directions, _ = self.decomposition
         spread = there.jacobian @ (directions / np.maximum(s, 1e-100)[:, None]).T
         doubt = 3 * np.linalg.norm(spread, axis=1)
@@ -253,15 +257,16 @@ def simplest_number(hyperparameter: Hyperparameter, value: float, narrow: float,
     """The simplest number within `narrow` of `value`, or within `wide` where it cannot well be there by chance."""
     narrow = max(narrow, 2 * UNIT_ROUNDOFF * abs(value))
     wide = max(wide, narrow)
-    if hyperparameter.zero and abs(value) <= narrow:
+    if hyperparameter.zero and abs(value) <= (wide if wide < _COINCIDENCE * hyperparameter.usual[0] else narrow):
         return 0.0
     for usual in hyperparameter.usual:
         if abs(usual - value) <= (wide if wide < _COINCIDENCE * abs(value) else narrow):
             return usual
-    value = max(value, hyperparameter.least)
+    value = min(max(value, hyperparameter.least), hyperparameter.most)
     for digits in range(17):
         decimal = float(f"{value:.{digits}e}")
         spacing = 10.0 ** (np.floor(np.log10(abs(value) + 1e-300)) - digits)
-        if abs(decimal - value) <= (wide if 2 * wide < _COINCIDENCE * spacing else narrow):
+        near_enough = abs(decimal - value) <= (wide if 2 * wide < _COINCIDENCE * spacing else narrow)
+        if near_enough and hyperparameter.least <= decimal <= hyperparameter.most:
             return decimal
     return value

@@ -291,6 +291,7 @@ def _with_their_own_decay() -> Iterator[Rule]:
                 Hyperparameter("alpha", (0.75, 1.0, 0.5)),
             ),
             decay=partial(_instead, rules.averaged_sgd(in_float32)),
+            round=1,
             roundings=3,
             grain=2.0**-25 if in_float32 else 0.0,
             wider_than=() if in_float32 else (("SGD", ("lambd",)),),

@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType
@@ -37,8 +37,8 @@ def load(path: str | os.PathLike[str], /, **given: Any) -> Loaded:
 
     Only three kinds of top-level statements are run, in their order, so that later ones override earlier ones:
 
-    - imports. They run the code of the libraries that they import. Files beside this one are loaded as it is itself,
-      not run. What cannot be imported becomes a stand-in that raises ImportError when it is used.
+    - imports. They run the code of the libraries that they import. A `helpers.py` beside this file is loaded as the
+      file is itself, not run. What cannot be imported becomes a stand-in that raises ImportError when it is used.
     - definitions of functions and classes, with decorators, base classes and defaults that are imported, defined
       before or constants. Applying a decorator runs it.
     - constants: assignments of literals, arithmetic and lambdas, and of calls such as `np.ones(9) * 0.1` that do
@@ -66,11 +66,12 @@ def _load(path: Path, given: Mapping[str, Any], loading: dict[Path, Loaded]) -> 
     if (key := path.resolve()) in loading:
         return loading[key]
     cells = read_cells(path)
-    mentioned = _mentioned(cells)
+    codes = [compiled(cell.tree, cell.filename, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT) for cell in cells]
+    mentioned = _mentioned(cells, codes)
     _check_given(path, given, mentioned)
     loaded = loading[key] = Loaded(f"loaded.{path.stem}", str(path))
     docstring = ast.get_docstring(cells[0].tree) if path.suffix.lower() == ".py" else None
-    vars(loaded).update(__file__=str(path), __doc__=docstring, __used__=_used(cells))
+    vars(loaded).update(__file__=str(path), __doc__=docstring, __used__=_used(codes))
     ledger = Ledger(loaded, given)
     importer = Importer(path, ledger, lambda file: _load(file, {}, loading))
     top_level = TopLevel(ledger, importer)
@@ -86,22 +87,16 @@ def _load(path: Path, given: Mapping[str, Any], loading: dict[Path, Loaded]) -> 
     return loaded
 
 
-def _mentioned(cells: list[Cell]) -> set[str]:
+def _mentioned(cells: Iterable[Cell], codes: Iterable[CodeType]) -> set[str]:
     """The global names that the cells use or assign; every word of those that are not Python."""
-    names: set[str] = set()
-    for cell in cells:
-        names |= set(re.findall(r"\w+", cell.text)) if cell.problem else global_names(_code(cell))
-    return names
+    words = (set(re.findall(r"\w+", cell.text)) for cell in cells if cell.problem)
+    return set().union(*words, *map(global_names, codes))
 
 
-def _used(cells: list[Cell]) -> set[str]:
+def _used(codes: Iterable[CodeType]) -> set[str]:
     """The global names that the functions and classes in the cells use."""
-    inner = (constant for cell in cells for constant in _code(cell).co_consts if isinstance(constant, CodeType))
-    return {name for code in inner for name in global_names(code)}
-
-
-def _code(cell: Cell) -> CodeType:
-    return compiled(cell.tree, cell.filename, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    inner = (constant for code in codes for constant in code.co_consts if isinstance(constant, CodeType))
+    return set().union(*map(global_names, inner))
 
 
 def _check_given(path: Path, given: Mapping[str, Any], mentioned: set[str]) -> None:

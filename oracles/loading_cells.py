@@ -22,8 +22,9 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+_SHOWN = 88
 _SUFFIXES = (".ipynb", ".py")
-_OF_THE_NOTEBOOK = {"capture", "debug", "memit", "prun", "pyinstrument", "snakeviz", "time"}
+_OF_THE_NOTEBOOK = {"capture", "debug", "prun", "time"}
 """Cell magics whose cell is the notebook's own Python. (%%timeit keeps nothing of what it defines.)"""
 _LINE_MAGIC = re.compile(r"(\s*)(%{1,2}[A-Za-z].*|[!?].*|[%\w.*\[\]]+\?{1,2}\s*;?\s*)")
 _ASSIGNED_MAGIC = re.compile(r"(\s*[\w\s.,*\[\]]+=\s*)([%!].*)")
@@ -52,8 +53,9 @@ class Cell:
         return f"line {line}" if self.number is None else f"cell {self.number}, line {line}"
 
     def line(self, line: int) -> str:
-        """What is written in a line, without its indentation."""
-        return self.text.split("\n")[line - 1].strip()
+        """What is written in a line, without its indentation, and not all of a long one."""
+        written = self.text.split("\n")[line - 1].strip()
+        return written if len(written) <= _SHOWN else f"{written[: _SHOWN - 3]}..."
 
 
 def read_cells(path: Path) -> list[Cell]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,26 +46,27 @@ class Importer:
     def _run_one(self, node: Import, alias: ast.alias, cell: Cell) -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             self.flags |= getattr(__future__, alias.name).compiler_flag
-        elif not self._load_sibling(node, alias):
+        elif not self._from_siblings(node, alias):
             self._ledger.execute(compiled(ast.Module([node], []), cell.filename))
             self._ledger.imports(import_binds(alias, node))
 
     # --- files beside it ----------------------------------------------------------------------------------------------
 
-    def _load_sibling(self, node: Import, alias: ast.alias) -> bool:
-        """Import from files beside this one, if it means them. `import a.b` never does: it would bind a."""
-        bound = import_binds(alias, node)
-        if isinstance(node, ast.Import):
-            file = (
-                self._sibling(alias.name, 0) if bound != alias.name.partition(".")[0] or "." not in alias.name else None
-            )
-            if file is not None:
-                self._ledger.bind(bound, self._load_file(file))
-            return file is not None
-        module = node.module or ""
+    def _from_siblings(self, node: Import, alias: ast.alias) -> bool:
+        """Bind what an import takes from files beside this one; False if it does not mean them."""
+        if isinstance(node, ast.ImportFrom):
+            return self._names_from_siblings(node, alias)
+        binds_the_module = alias.asname is not None or "." not in alias.name  # `import a.b` binds a
+        file = self._sibling(alias.name) if binds_the_module else None
+        if file is not None:
+            self._ledger.bind(import_binds(alias, node), self._load_file(file))
+        return file is not None
+
+    def _names_from_siblings(self, node: ast.ImportFrom, alias: ast.alias) -> bool:
+        module, bound = node.module or "", import_binds(alias, node)
         file = self._sibling(module, node.level)
-        names = {} if file is None else vars(self._load_file(file))
         inside = self._sibling(f"{module}.{alias.name}".lstrip("."), node.level)
+        names = {} if file is None else vars(self._load_file(file))
         if file is not None and alias.name == "*":
             for name in names.get("__all__", [name for name in names if not name.startswith("_")]):
                 self._ledger.bind(name, names[name])
@@ -76,18 +78,25 @@ class Importer:
             raise ImportError(f"{file.name} defines no {alias.name}")
         elif node.level:
             raise ImportError(f"there is no {module or alias.name}.py beside it")
-        else:
-            return False
-        return True
+        return file is not None or inside is not None
 
-    def _sibling(self, module: str, level: int) -> Path | None:
-        """The file that a module's name means, since a notebook's own folder comes first in its path."""
+    def _sibling(self, module: str, level: int = 0) -> Path | None:
+        """The file that a module's name means, if it is one beside this file."""
         parts = module.split(".")
-        if not module or (level == 0 and parts[0] in sys.stdlib_module_names):
+        if not module or (level == 0 and self._is_for_python(parts[0])):
             return None
         folder = (self._folder, *self._folder.parents)[max(level - 1, 0)]
         files = (folder.joinpath(*parts[:-1], f"{parts[-1]}.py"), folder.joinpath(*parts, "__init__.py"))
         return next((file for file in files if file.is_file()), None)
+
+    def _is_for_python(self, name: str) -> bool:
+        """Whether Python imports it: not files beside this one, but if they are imported already, and packages."""
+        if name in sys.stdlib_module_names:
+            return True
+        file = self._folder / f"{name}.py"
+        if file.is_file():  # a notebook's own folder comes first
+            return getattr(sys.modules.get(name), "__file__", None) == str(file)
+        return importlib.util.find_spec(name) is not None
 
     # --- what is not there --------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import itertools
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import CodeType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +43,10 @@ class Loaded(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(_absence(self, name))
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __getitem__(self, name: str) -> Any:
         if name not in self:
@@ -82,7 +86,6 @@ class Ledger:
         """`given` are names whose values the caller supplies: they win over whatever the file does with them."""
         self.names = vars(loaded)
         self.given = given
-        self.module = loaded.__name__
         self._title: str = self.names["__title__"]
         self._places: dict[str, str] = self.names["__places__"]
         self._notes: list[Skipped] = self.names["__notes__"]
@@ -104,6 +107,7 @@ class Ledger:
     def define(self, name: str, place: str) -> None:
         """A name that the file itself has defined there."""
         if name not in self.given:
+            self._places.pop(name, None)  # the order is that of the last definitions
             self._places[name] = place
 
     def defines(self, name: str) -> bool:

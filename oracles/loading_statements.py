@@ -16,7 +16,7 @@ from oracles.loading_namespace import Ledger
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Assignment = ast.Assign | ast.AnnAssign | ast.AugAssign
-_KEYWORDS = {ast.For: "for", ast.While: "while", ast.With: "with", ast.Match: "match", ast.TryStar: "try"}
+_BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Match, ast.TryStar)
 _ANNOTATIONS = __future__.annotations.compiler_flag
 
 
@@ -58,7 +58,8 @@ class TopLevel:
             case ast.Try():
                 self._try(node)
             case _:
-                self._leave(node, f"it is in a `{_KEYWORDS.get(type(node), 'statement')}`")
+                keyword = ast.unparse(node).split(maxsplit=1)[0].rstrip(":")
+                self._leave(node, f"it is in a `{keyword}`" if isinstance(node, _BLOCKS) else "only definitions are")
 
     def _statements(self, nodes: Iterable[ast.stmt]) -> None:
         for node in nodes:

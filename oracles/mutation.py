@@ -56,8 +56,8 @@ class Mutant:
         Each call makes a new one. The original is left as it is.
         """
         original, text = self._source.function, self._source.spliced(self._pieces)
-        digest = zlib.crc32(f"{original.__module__} {self.filename} {text}".encode())  # other texts, other names
-        pseudo_file = f"<mutant {self.id} in {PurePath(self.filename).name} {digest:08x}>"
+        digest = zlib.crc32(text.encode())  # another text, another name
+        pseudo_file = f"<mutant {self.id} in {original.__module__} {digest:08x}>"
         return self._dressed(rebuilt(original, text, pseudo_file))
 
     def __str__(self) -> str:

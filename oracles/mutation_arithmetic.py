@@ -155,7 +155,8 @@ def flip_sign(body: Body) -> Iterator[Edit]:
         if isinstance(node.op, ast.USub) and not _is_place(body, node):
             yield body.expression(node, body.operand(node.operand), f"of {ast.unparse(node)}")
     for result, name in body.results():
-        yield body.expression(result, f"-{body.operand(result)}", f"of {name}")
+        if not isinstance(result, ast.UnaryOp):
+            yield body.expression(result, f"-{body.operand(result)}", f"of {name}")
 
 
 def extra_factor(body: Body) -> Iterator[Edit]:

@@ -88,6 +88,10 @@ class Body:
         """The statement that a node stands in, or is."""
         return next(n for n in self.around(node) if isinstance(n, ast.stmt))
 
+    def is_own(self, node: ast.AST) -> bool:
+        """Whether a node is in no function, class or comprehension inside this one, which have names of their own."""
+        return not any(isinstance(n, _SCOPES) for n in self.around(node))
+
     def blocks(self) -> Iterator[list[ast.stmt]]:
         """Statements that follow each other: the body, and the bodies and branches of compound statements."""
         for node in (self.function, *self.nodes):
@@ -119,7 +123,7 @@ class Body:
         """(name, where in the source it has its value) for each name that the function itself assigns to."""
         found = []
         for name in self.all(ast.Name):
-            if isinstance(name.ctx, ast.Store) and not any(isinstance(n, _SCOPES) for n in self.around(name)):
+            if isinstance(name.ctx, ast.Store) and self.is_own(name):
                 statement = self.statement(name)
                 bound_at = name if isinstance(statement, ast.For | ast.With) else statement
                 found.append((name.id, self.source.span(bound_at)[1]))

@@ -188,7 +188,7 @@ def in_place(body: Body) -> Iterator[Edit]:
         left, symbol = value.left, SYMBOLS.get(type(value.op), "")
         if not isinstance(left, ast.Name) or symbol not in ("+", "-", "*", "/"):
             continue
-        has_value = left.id in body.names_before(statement)
+        has_value = body.is_own(statement) and left.id in body.names_before(statement)
         if has_value and (left.id in shared or _is_read_after(body, left.id, statement)):
             text = f"{left.id} {symbol}= {body.operand(value.right)}; {target.id} = {left.id}"
             yield body.change(statement, text, f"{left.id} for {target.id}")
@@ -198,7 +198,7 @@ def in_place(body: Body) -> Iterator[Edit]:
             yield body.expression(call, body.operand(array), f"{ast.unparse(array)} without a copy")
     for end in body.all(ast.Return):
         for name in shared:
-            if name in body.names_before(end):
+            if body.is_own(end) and name in body.names_before(end):
                 doubled = body.change(end, f"{name} *= 2; {body.text(end)}", f"{name} doubled at the end")
                 yield replace(doubled, before="return", after=f"{name} *= 2; return")
 

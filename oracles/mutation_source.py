@@ -10,8 +10,8 @@ import warnings
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate
+from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
@@ -95,7 +95,7 @@ class Source:
         start, end = self.span(statement)
         text = splice(self._bytes[start:end], (piece.moved(-start) for piece in pieces)).decode()
         before = self._bytes[self.offset(statement.lineno, 0) : start].decode()
-        return ast.dump(parsed(f"if True:\n{before if before.isspace() else ' '}{text}"))
+        return ast.dump(parsed(f"if True:\n{before if before.isspace() else ' '}{text}\n"))
 
 
 def splice(text: bytes, pieces: Iterable[Piece]) -> bytes:
@@ -121,8 +121,9 @@ def read(function: FunctionType) -> Source:
             f"function: expected a function whose source is at hand, got {name}, made in {filename!r}; "
             "define it in a file (or register its text in linecache)"
         )
-    for text in (_alone(whole, code.co_firstlineno), whole):
+    for reduced in (_alone, _whole):
         try:
+            text = reduced(whole, code.co_firstlineno)
             found = compiled(text, filename, function)
             if found == code and found.co_freevars == code.co_freevars:
                 return Source(function, filename, text, definition(text, function))
@@ -218,17 +219,27 @@ def parsed(text: str) -> ast.Module:
 
 def _alone(whole: str, line: int) -> str:
     """A file with every line blank but the module's imports and the top-level statement that covers `line`."""
-    module, lines = parsed(whole), whole.split("\n")
+    imports, ends = _outline(whole)
+    lines = whole.split("\n")
     kept = [""] * len(lines)
-    for imported in _imports(module):
-        kept[imported.lineno - 1] += f"{ast.unparse(imported)}; "
-    last = 0
-    for statement in module.body:
-        end = statement.end_lineno or statement.lineno
+    for at, text in imports:
+        kept[at - 1] += f"{text}; "
+    for last, end in pairwise((0, *ends)):
         if last < line <= end:
             kept[last:end] = lines[last:end]  # from the end of the one before: decorators stand above
-        last = end
     return "\n".join(kept).rstrip("\n") + "\n"
+
+
+def _whole(whole: str, line: int) -> str:
+    return whole
+
+
+@lru_cache(maxsize=64)
+def _outline(whole: str) -> tuple[list[tuple[int, str]], list[int]]:
+    """(line, text) of each import of a module, and the last line of each top-level statement."""
+    module = parsed(whole)
+    imports = [(node.lineno, ast.unparse(node)) for node in _imports(module)]
+    return imports, [statement.end_lineno or statement.lineno for statement in module.body]
 
 
 def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:

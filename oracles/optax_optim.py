@@ -126,7 +126,7 @@ def _transformation(rule: _Rule, hyperparameters: Hyperparameters) -> Transforma
 
 def _rule(rule: str) -> _Rule:
     if rule not in _RULES:
-        raise NoCounterpartError(f"rule: optax has no {rule!r}; it has {', '.join(_RULES)}")
+        raise NoCounterpartError(f"rule: optax has no {rule}")
     return _RULES[rule]
 
 

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from oracles.trial import Trial, layer_trial, loss_trial
+
 Array = np.ndarray[Any, Any]
+Arguments = Callable[[np.random.Generator, float], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A hand-written gradient with one loss per sample.
+    """A hand-written gradient, and the points at which it is tried.
 
-    `loss(w, *data)` and `gradient(w, *data)` take weights (N, n), one copy for each of the N samples, and data with N
-    in front; they return (N,) and (N, n). `graph(xp, w, *data)` is the same loss in Array API terms, for the oracles.
+    `arguments(random, scale)` draws all arguments of one trial: random weights of the size `scale`, and the data. Then
+    `loss(*arguments)` returns a scalar, or one number per sample (N), and `gradient(*arguments)` what `args[wrt]` is;
+    with one loss per sample the weights have the samples in front too, one copy each. For a layer they are its
+    `forward` and `backward`, in the forms of `oracles.check_layer`.
     """
 
     id: str
     loss: Callable[..., Any]
     gradient: Callable[..., Any]
-    graph: Callable[..., Any]
-    data: Callable[[], tuple[Array, ...]]
-    weights: tuple[str, ...]
-    """Names of the n weights, as the derivation has them."""
+    arguments: Arguments
+    graph: Callable[..., Any] | None = None
+    """graph(xp, *arguments): the same loss in Array API terms, for the oracles to differentiate by `args[0]`."""
+    weights: tuple[str, ...] = ()
+    """Names of the entries of `args[0]` along its last axis, as the derivation has them."""
+    wrt: int | Sequence[int] | None = 0
+    layer: bool = False
+    draws: int | None = None
+    """How many draws at most: a trial with many points in it needs fewer."""
     rounds_unlike: Subject | None = None
     """The subject whose formulas a framework's derivative rules share, if this one is evaluated differently. It comes
-    earlier in the registry, has the same graph and data, and speaks for the frameworks' rounding."""
+    earlier in the registry, has the same graph and arguments, and speaks for the frameworks' rounding."""
     promised_digits: float = 0.0
     """Correct digits that this evaluation keeps in float64, for every entry of every trial."""
+
+    def trial(self, random: np.random.Generator, scale: float, seed: int = 0) -> Trial:
+        """The trial at one draw of the arguments; `seed` draws the cotangents of a layer.
+
+        Raises what the subject raises, and ValueError or ContractError for arguments or results that do not fit.
+        """
+        args = self.arguments(random, scale)
+        if self.layer:
+            return layer_trial(self.loss, self.gradient, args, self.wrt, seed)
+        return loss_trial(self.loss, self.gradient, args, 0 if self.wrt is None else self.wrt)

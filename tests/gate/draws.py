@@ -1,4 +1,4 @@
-"""The one way to draw random points: weights from N(0, scale²), seeded by the draw's own id."""
+"""The one way to draw random points: a generator seeded by the draw's own id, and a scale for the weights."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ class Draw:
     def id(self) -> str:
         return f"scale{self.scale:g}-draw{self.index}"
 
+    @property
+    def random(self) -> np.random.Generator:
+        """A fresh generator, always the same for this draw."""
+        return np.random.default_rng(zlib.crc32(f"{self.seed}-{self.id}".encode()))
+
     def weights(self, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(count,) float64 from N(0, scale²)."""
-        return np.random.default_rng(zlib.crc32(f"{self.seed}-{self.id}".encode())).normal(0.0, self.scale, count)
+        return self.random.normal(0.0, self.scale, count)
 
 
 def draws(count: int, seed: int) -> list[Draw]:

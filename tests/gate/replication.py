@@ -59,7 +59,7 @@ VARIANTS = [
 
 
 EXPLANATION = Variant("constant", True, float(published("readme.adam.epsilon").value))
-"""What the published row of Adam comes from: the assignment's code for the bias, its formula for the place of epsilon."""
+"""What Adam's published row comes from: the assignment's code for the bias, its formula for the place of epsilon."""
 
 
 @dataclass(frozen=True)

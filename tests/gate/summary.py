@@ -22,8 +22,7 @@ def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
         )
     if kinds["certificate"]:
         yield "certificate (proved, without tolerance)", _certificates(kinds["certificate"])
-        yield "correct digits in float64, worst / median over samples and draws", _accuracy(kinds["certificate"])
-
+        yield from _accuracy(kinds["certificate"])
     if kinds["lockstep"]:
         yield "optimizers, each step from the same state (tolerances derived from rounding)", _lockstep(kinds)
     if kinds["drift"]:
@@ -69,7 +68,25 @@ def _certificates(records: list[Row]) -> list[list[str]]:
     return table
 
 
-def _accuracy(records: list[Row]) -> list[list[str]]:
+def _accuracy(records: list[Row]) -> Iterator[tuple[str, list[list[str]]]]:
+    """Weight by weight where several subjects evaluate one graph; for all other graphs in one table."""
+    title = "correct digits in float64, worst / median over samples and draws"
+    rest: dict[str, dict[str, str]] = {}
+    for (family,), rows in sorted(_grouped(records, "family").items()):
+        counts = _summed(rows)
+        if len({r["subject"] for r in rows}) > 1:
+            cells = [[name, *map(_worst_and_median, columns)] for name, columns in sorted(counts.items())]
+            yield title, [["evaluation", *rows[0]["weights"]], *cells]
+        else:
+            rest[family] = {name: _worst_and_median(_merged(columns)) for name, columns in counts.items()}
+    if rest:
+        frameworks = sorted({name for cells in rest.values() for name in cells} - set(rest))
+        table = [[s, cells[s], *(cells.get(f, "") for f in frameworks)] for s, cells in rest.items()]
+        yield f"{title}, all weights", [["subject", "by hand", *frameworks], *table]
+
+
+def _summed(records: list[Row]) -> dict[str, list[dict[int, int]]]:
+    """For each evaluation one histogram of digits, in tenths, for each weight."""
     counts: dict[str, list[dict[int, int]]] = {}
     for record in records:
         for name, columns in record["accuracy"].items():
@@ -77,8 +94,15 @@ def _accuracy(records: list[Row]) -> list[list[str]]:
             for into, column in zip(total, columns, strict=True):
                 for tenths, count in column.items():
                     into[int(tenths)] += count
-    table = [["evaluation", *records[0]["weights"]]]
-    return table + [[name, *(_worst_and_median(c) for c in columns)] for name, columns in sorted(counts.items())]
+    return counts
+
+
+def _merged(columns: list[dict[int, int]]) -> dict[int, int]:
+    total: dict[int, int] = defaultdict(int)
+    for column in columns:
+        for tenths, count in column.items():
+            total[tenths] += count
+    return total
 
 
 def _worst_and_median(histogram: dict[int, int]) -> str:
@@ -91,25 +115,27 @@ def _worst_and_median(histogram: dict[int, int]) -> str:
 
 
 def _lockstep(kinds: dict[str, list[Row]]) -> list[list[str]]:
-    table = [["optimizer", "framework", "steps", "entries", "digits", "at", "detects", "seconds"]]
-    compared = [(r["configuration"], r["framework"], r) for r in kinds["lockstep"] + kinds["absent"]]
-    for configuration, framework, r in sorted(compared, key=lambda row: row[:2]):
-        if r["kind"] == "absent":
-            table.append([configuration, framework, "", "", "", r["reason"], "", ""])
-            continue
-        counts = [str(r["steps"]), str(r["entries"])]
-        cells = [_digits(r["digits"]), r["worst"], f"{r['detection']:.0e}", f"{r['seconds']:.2f}"]
-        table.append([configuration, framework, *counts, *cells])
+    table = [["rule", "framework", "settings", "steps", "entries", "digits", "at", "detects", "seconds"]]
+    for (rule, framework), rows in sorted(_grouped(kinds["lockstep"], "rule", "framework").items()):
+        worst = min(rows, key=lambda r: (r["digits"], r["configuration"]))
+        at = f"{worst['configuration']}: {worst['worst']}" if worst["worst"] else ""
+        counts = [str(n) for n in (len(rows), sum(r["steps"] for r in rows), sum(r["entries"] for r in rows))]
+        sizes = [f"{max(r['detection'] for r in rows):.0e}", f"{sum(r['seconds'] for r in rows):.2f}"]
+        table.append([rule, framework, *counts, _digits(worst["digits"]), at, *sizes])
+    for (framework, reason), rows in sorted(_grouped(kinds["absent"], "framework", "reason").items()):
+        rules = ", ".join(sorted({r["rule"] for r in rows}))
+        table.append([rules, framework, str(len(rows)), "none", "", "", reason, "", ""])
     return table
 
 
 def _drift(records: list[Row]) -> list[list[str]]:
-    header = ["optimizer", "framework", "runs", "epochs", "apart", "noise explains", "manual off", "framework off"]
-    table = [[*header, "seconds"]]
-    for r in sorted(records, key=lambda r: (r["configuration"], r["framework"])):
-        sizes = [f"{r[name]:.0e}" for name in ("apart", "allowed", "own", "theirs")]
-        counts = [str(r["runs"]), str(r["epochs"])]
-        table.append([r["configuration"], r["framework"], *counts, *sizes, f"{r['seconds']:.2f}"])
+    header = ["rule", "framework", "settings", "runs", "epochs", "apart", "noise explains", "manual off"]
+    table = [[*header, "framework off", "seconds"]]
+    for (rule, framework), rows in sorted(_grouped(records, "rule", "framework").items()):
+        worst = max(rows, key=lambda r: (r["nearest"], r["configuration"]))
+        sizes = [f"{worst[name]:.0e}" for name in ("apart", "allowed", "own", "theirs")]
+        counts = [str(len(rows)), str(sum(r["runs"] for r in rows)), str(max(r["epochs"] for r in rows))]
+        table.append([rule, framework, *counts, *sizes, f"{sum(r['seconds'] for r in rows):.2f}"])
     return table
 
 

@@ -26,19 +26,20 @@ def test_certified(subject: Subject, draw: Draw, frameworks: list[str], request:
         pytest.fail(f"{trial.id}: {certificate}\n  rerun: {rerun(request)}", pytrace=False)
     truth = certificate.claimed[0]
     evaluations = {subject.id: trial.gradient}
-    if subject.rounds_unlike is None:  # subjects that share a graph need its frameworks' digits once
-        evaluations |= {name: estimate(name, subject.graph, subject, draw)[0].gradient for name in frameworks}
+    if subject.graph and subject.rounds_unlike is None:  # subjects of one graph need its frameworks' digits once
+        evaluations |= {name: estimate(name, subject, draw)[0].gradient for name in frameworks}
     digits = {name: correct_digits(values, truth) for name, values in evaluations.items()}
     record = {
         "kind": "certificate",
         "subject": subject.id,
+        "family": (subject.rounds_unlike or subject).id,
         "points": certificate.entries,
         "digits": certificate.digits,
         "where": draw.id,
         "precision": certificate.precision,
         "seconds": seconds,
-        "weights": list(subject.weights),
-        "accuracy": {name: [_histogram(column) for column in d.T] for name, d in digits.items()},
+        "weights": list(subject.weights) or ["all"],
+        "accuracy": {name: _histograms(subject, d) for name, d in digits.items()},
     }
     request.node.user_properties.append((PROPERTY, record))
     worst = np.unravel_index(int(np.argmin(digits[subject.id])), digits[subject.id].shape)
@@ -47,6 +48,12 @@ def test_certified(subject: Subject, draw: Draw, frameworks: list[str], request:
         f"{subject.id} promises {subject.promised_digits:g} correct digits in float64 and keeps {kept:.2f} at "
         f"{place(trial, tuple(map(int, worst)))}\n  rerun: {rerun(request)}"
     )
+
+
+def _histograms(subject: Subject, digits: np.ndarray[Any, Any]) -> list[dict[str, int]]:
+    """One histogram for each weight that has a name, or one for all entries."""
+    columns = digits.T if subject.weights else digits.reshape(1, -1)
+    return [_histogram(column) for column in columns]
 
 
 def _histogram(digits: np.ndarray[Any, Any]) -> dict[str, int]:

@@ -144,5 +144,6 @@ def _step(at: tuple[int, ...]) -> str:
 def _record(
     request: pytest.FixtureRequest, kind: str, configuration: Configuration, framework: str, **found: Any
 ) -> None:
-    row = {"kind": kind, "configuration": configuration.id, "framework": framework, **found}
+    names = {"rule": configuration.rule, "configuration": configuration.id, "framework": framework}
+    row = {"kind": kind, **names, **found}
     request.node.user_properties.append((PROPERTY, row))

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from oracles import Certificate, certify
+from oracles import Certificate
+from oracles.certificate import certify_trial
 from oracles.estimate import Estimate
-from oracles.registration import Subject
+from oracles.registration import Arguments, Subject
 from oracles.rounding import Rounding, rounding_radii
-from oracles.trial import loss_trial
+from oracles.trial import Trial
 from tests.gate.draws import Draw
 
 Array = np.ndarray[Any, Any]
@@ -23,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A subject at a draw of weights, over all of its samples."""
+    """A subject at a draw. Its gradient with respect to its first argument is an array (N, n) or, of one loss, (n,)."""
 
     subject: Subject
     draw: Draw
@@ -33,25 +34,22 @@ class Case:
         return f"{self.subject.id}-{self.draw.id}"
 
     @cached_property
-    def args(self) -> tuple[Array, ...]:
-        """(weights (N, n), *data): one copy of the weights for each sample, as the oracles take them."""
-        data = self.subject.data()
-        names = self.subject.weights
-        return (np.tile(self.draw.weights(len(names)), (len(data[0]), 1)), *data)
+    def trial(self) -> Trial:
+        return self.subject.trial(self.draw.random, self.draw.scale)
 
     @cached_property
     def loss(self) -> Array:
         with np.errstate(all="ignore"):  # textbook formulas overflow; what that costs is measured, not warned of
-            return np.asarray(self.subject.loss(*self.args))
+            return np.asarray(self.trial.value(self.trial.arguments(lifted=False)))
 
     @cached_property
     def gradient(self) -> Array:
         with np.errstate(all="ignore"):
-            return np.asarray(self.subject.gradient(*self.args))
+            return np.asarray(self.trial.gradient(self.trial.arguments(lifted=False))[0])
 
     @cached_property
     def rounding(self) -> Rounding:
-        return rounding_radii(loss_trial(self.subject.loss, self.subject.gradient, self.args, 0))
+        return rounding_radii(self.trial)
 
     @property
     def framework_rounding(self) -> Rounding:
@@ -61,6 +59,15 @@ class Case:
     def certificate(self) -> Certificate:
         return _certificate(self.subject, self.draw)
 
+    def entry(self, index: tuple[int, ...]) -> str:
+        """`sample 41, w3` for an index into the gradient or the loss."""
+        rest = list(index)
+        parts = [f"sample {rest.pop(0)}"] if rest and self.loss.ndim else []
+        if rest:
+            named = len(rest) == 1 and self.subject.weights
+            parts.append(self.subject.weights[rest[0]] if named else f"{self.trial.names[0]}{rest}")
+        return ", ".join(parts)
+
 
 @cache
 def case(subject: Subject, draw: Draw) -> Case:
@@ -69,15 +76,19 @@ def case(subject: Subject, draw: Draw) -> Case:
 
 @lru_cache(maxsize=128)  # the balls of one take a megabyte
 def _certificate(subject: Subject, draw: Draw) -> Certificate:
-    return certify(subject.loss, subject.gradient, *case(subject, draw).args)
+    return certify_trial(lambda: case(subject, draw).trial)
+
+
+def estimate(oracle: str, subject: Subject, draw: Draw) -> tuple[Estimate, float]:
+    """An oracle's answer and the seconds it took, once for all subjects that share a graph and their arguments."""
+    return _estimate(oracle, subject.graph, subject.arguments, draw)
 
 
 @cache
-def estimate(oracle: str, graph: Callable[..., Any], subject: Subject, draw: Draw) -> tuple[Estimate, float]:
-    """An oracle's answer and the seconds it took, once for all subjects that share a graph."""
+def _estimate(oracle: str, graph: Any, arguments: Arguments, draw: Draw) -> tuple[Estimate, float]:
     gradient = oracle_gradient(oracle)
     started = time.perf_counter()
-    answer = gradient(graph, *case(subject, draw).args)
+    answer = gradient(graph, *arguments(draw.random, draw.scale))
     return answer, time.perf_counter() - started
 
 

@@ -71,9 +71,7 @@ def _record(case: Case, oracle: str, agreement: Agreement, inaccurate: int, seco
 
 def place(case: Case, index: tuple[int, ...]) -> str:
     """`sample 41, w3, scale0.1-draw2`."""
-    parts = [f"sample {index[0]}"] if index else []
-    parts += [case.subject.weights[index[1]]] if len(index) > 1 else []
-    return ", ".join([*parts, case.draw.id])
+    return ", ".join(filter(None, (case.entry(index), case.draw.id)))
 
 
 def _disagreement(

@@ -1,9 +1,10 @@
-"""`load` gives the functions, classes and constants of a notebook or script, ready to be certified, and runs nothing else."""
+"""`load` gives the functions, classes and constants of a notebook or script, to be certified, and runs nothing else."""
 
 from __future__ import annotations
 
 import builtins
 import contextlib
+import importlib
 import inspect
 import io
 import json
@@ -381,12 +382,18 @@ def test_nothing_but_definitions_is_run(source: str, notebook: Notebook, tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == ["a.ipynb"]
 
 
+def make_file(name: str, mode: str) -> io.StringIO:
+    """For the builtin `open`, without a file to close."""
+    Path(name).touch()
+    return io.StringIO("x")
+
+
 @pytest.mark.parametrize("source", HARM)
 def test_the_same_code_does_harm_when_it_is_run(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the test before this one can fail."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a.ipynb")
-    monkeypatch.setattr(builtins, "open", lambda name, mode: Path(name).touch() or io.StringIO("x"))
+    monkeypatch.setattr(builtins, "open", make_file)
     with contextlib.suppress(Exception):  # most of it makes little sense
         exec(compile(f"{IMPORTS}\n{source}", "harm", "exec", dont_inherit=True), {"__name__": "__main__"})
     monkeypatch.undo()
@@ -513,6 +520,18 @@ def test_values_that_are_not_computed_are_not_guessed(source: str, reason: str, 
     assert "z" in repr(nb).partition("not loaded")[2]
     nb.z = 5
     assert nb.uses() == 6
+
+
+def test_long_lines_are_not_quoted_in_full(notebook: Notebook) -> None:
+    line = f"z = g({', '.join(['1'] * 100)})"
+    (reason,) = reasons(notebook(line), "z")
+    assert reason.startswith(f"cell 1, line 1: `{line[:85]}...` is not run")
+
+
+def test_statements_of_other_kinds_are_not_run(notebook: Notebook) -> None:
+    nb = notebook("(z := 1)", "async def g(): pass", "async for y in g(): x = 1")
+    assert reasons(nb, "z") == ["cell 1, line 1: `(z := 1)` is not run (only definitions are)"]
+    assert reasons(nb, "x") == ["cell 3, line 1: `async for y in g(): x = 1` is not run (it is in a `async`)"]
 
 
 def test_names_of_functions_are_not_lost_to_results(notebook: Notebook) -> None:
@@ -726,8 +745,8 @@ def test_future_annotations_count_from_their_cell_on(notebook: Notebook) -> None
 def test_a_module_that_is_not_installed_says_so_when_it_is_used(notebook: Notebook) -> None:
     nb = notebook(
         "import math, nowhere.at.all as no, sys\nfrom elsewhere import thing as it",
-        "def f(v): return math.sqrt(v)\ndef g(): return no.zeros(3)\ndef h(): return it(3)\ndef i(): return np.dot(it, 2)",
-        "import numpy as np",
+        "def f(v): return math.sqrt(v)\ndef g(): return no.zeros(3)\ndef h(): return it(3)",
+        "import numpy as np\ndef i(): return np.dot(it, 2)",
     )
     assert nb.f(4) == 2
     for function, name, imports in (
@@ -817,6 +836,24 @@ def test_an_import_that_no_handler_is_for_leaves_a_stand_in(notebook: Notebook) 
     nb = notebook("try:\n    import nowhere\nexcept ValueError:\n    z = 1", "def f(): return nowhere.pi")
     with pytest.raises(ImportError, match="nowhere is not loaded"):
         nb.f()
+
+
+def test_packages_and_modules_that_python_has_are_python_s(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading a second copy without running it would break a library; and isinstance would not know its classes."""
+    for name, text in (("beside_it/__init__.py", "X = [0]\nX.append(1)"), ("imported.py", "X = [0]\nX.append(2)")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    source = "from beside_it import X as a\nfrom imported import X as b\nimport imported\ndef f(): return a + b"
+    assert notebook(source).f() == [0, 0]
+    monkeypatch.syspath_prepend(tmp_path)
+    assert notebook(source).f() == [0, 1, 0]
+    module = importlib.import_module("imported")
+    assert notebook(source).f() == [0, 1, 0, 2]
+    assert notebook(source).imported is module
+    for name in ("imported", "beside_it"):
+        del sys.modules[name]
 
 
 def test_star_imports(notebook: Notebook) -> None:
@@ -984,10 +1021,10 @@ def test_the_namespace_reads_like_a_module_and_a_mapping(notebook: Notebook) -> 
 # --- sources: tracebacks, certificates, lifting -----------------------------------------------------------------------
 
 
-def is_lifted(function: Callable[[Any], Any]) -> bool:
+def is_lifted(function: Callable[..., Any]) -> bool:
     """Whether a function that multiplies by 0.1, or divides by 3, does so exactly on balls."""
     with on_balls([function], 256) as noted:
-        made = function(lift(1.0)) if inspect.signature(function).parameters else function()
+        made = function(*[lift(1.0)] * len(inspect.signature(function).parameters))
     ball = made._a.item() if isinstance(made, BallArray) else arb(made)
     with ctx.workprec(1000):
         exact = [arb(fmpq(1, 10)), arb(fmpq(1, 3))]
@@ -1012,7 +1049,7 @@ LIFTED = [
         id="class",
     ),
     pytest.param(
-        "import functools\n@functools.lru_cache\ndef g(): return 1 / 3\ndef f(v):\n    g.cache_clear()\n    r = v * g()\n    g.cache_clear()\n    return r",
+        "import functools\ndef same(g): return functools.wraps(g)(lambda v: g(v))\n@same\ndef f(v): return v * 0.1",
         id="decorated",
     ),
     pytest.param("T = {'f': lambda v: v * 0.1}\ndef f(v): return T['f'](v)", id="table"),
