@@ -29,6 +29,8 @@ from manual import chain_rule, nine_weight, nine_weight_stable, nine_weight_valu
 from tests.gate import subjects
 from tests.gate.configurations import CONFIGURATIONS
 from tests.gate.draws import SCALES, draws
+from tests.gate.results import write_results
+from tests.gate.submissions import submissions
 from tests.gate.summary import aligned, tables
 from tests.gate.verdicts import PROPERTY
 
@@ -77,6 +79,16 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise pytest.UsageError(f"--time-limit: expected a positive number of seconds, got {text!r}")
+    return seconds
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("backproof")
     group.addoption(
@@ -86,6 +98,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"weight draws in the trial, the scales {', '.join(map(str, SCALES))} in turn (64)",
     )
+    group.addoption(
+        "--subject",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a Python file that defines Subjects, or a glob of them: put on trial by themselves; repeatable",
+    )
+    group.addoption(
+        "--time-limit",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds after which a --subject that has given no further result is stopped (60)",
+    )
+    group.addoption("--results", type=Path, metavar="FILE", help="write one JSON record per subject and check")
     group.addoption("--seed", type=_seed, default=0, metavar="N", help="moves every draw of the trial (0)")
 
 
@@ -103,6 +130,14 @@ def _version(name: str) -> str:
         return "absent"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --subject the gate tries the submissions alone: the house's own subjects are no news then."""
+    if config.option.subject:
+        keep = [i for i in items if "submission" in getattr(i, "fixturenames", ()) or not i.path.is_relative_to(GATE)]
+        config.hook.pytest_deselected(items=[i for i in items if i not in keep])
+        items[:] = keep
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every gate test runs for every subject, oracle, draw and optimizer that it asks for by these names."""
     if not metafunc.definition.path.is_relative_to(GATE):
@@ -113,6 +148,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "framework": [pytest.param(name, id=name) for name in FRAMEWORKS],
         "configuration": [pytest.param(c, id=c.id) for c in CONFIGURATIONS],
     }
+    if "submission" in metafunc.fixturenames:
+        rows["submission"] = [pytest.param(path, id=path.stem) for path in submissions(option.subject)]
     for name in [n for n in metafunc.fixturenames if n in rows]:
         metafunc.parametrize(name, rows[name])
     if "subject" in metafunc.fixturenames:
@@ -148,7 +185,7 @@ def _globals_restored() -> Iterator[None]:
     np.set_printoptions(**printing)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     reports = [r for group in terminalreporter.stats.values() for r in group if isinstance(r, pytest.TestReport)]
     records: list[Any] = [
         value for r in reports if r.when == "call" for name, value in r.user_properties if name == PROPERTY
@@ -157,3 +194,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(title, sep="-")
         for line in aligned(rows):
             terminalreporter.write_line(line)
+    if config.option.results:
+        write_results(config.option.results, reports, {"draws": config.option.draws, "seed": config.option.seed})

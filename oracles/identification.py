@@ -16,7 +16,7 @@ from operator import index
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from oracles.identification_fit import Fit, Near, fit
 from oracles.identification_library import RULES, Hyperparameter, Rule

@@ -24,6 +24,7 @@ _OPENING = 16
 """Steps of the search; the stretches after it are _LONGER times as long each."""
 _LONGER = 8
 _REFINEMENTS = 6
+_PROBE = 1e-5
 _HOPELESS = 1e-3
 """Search ends at 1e-10 for the right rule, so a misfit this large is the rule's."""
 
@@ -87,12 +88,13 @@ class Near:
 
     @classmethod
     def of(cls, candidate: Candidate, course: Course, allowed: Array | None = None) -> Near:
-        """With derivatives from changes of each hyperparameter that show: a hundred times what rounding may do."""
+        """With derivatives from changes of each hyperparameter that show: a thousand times what rounding may do."""
         allowed = tolerance(candidate, course) if allowed is None else allowed
+        grain = 1 + candidate.rule.grain * np.max(np.abs(course.displacements) / allowed)
         probes, limits = _probes(candidate)
         while True:
             near = cls._by(probes, candidate, course, allowed)
-            shows = np.max(np.abs(near.jacobian * probes), axis=0) >= 100
+            shows = np.max(np.abs(near.jacobian * probes), axis=0) >= 1000 * grain
             larger = ~shows & (np.abs(probes) < limits)
             if not larger.any():
                 return near
@@ -100,13 +102,15 @@ class Near:
 
     @classmethod
     def _by(cls, probes: Array, candidate: Candidate, course: Course, allowed: Array) -> Near:
-        probed = candidate.values + probes
-        values = np.where(np.eye(len(probes), dtype=bool), probed, candidate.values)
-        predicted = replay(candidate.at(np.vstack([candidate.values, values])), course)
+        values, count = candidate.values, len(probes)
+        both_sides = [h.felt == 0 for h in candidate.rule.hyperparameters]
+        ahead, behind = values + probes, values - probes * both_sides
+        varied = np.where(np.tile(np.eye(count, dtype=bool), (2, 1)), np.repeat([ahead, behind], count, axis=0), values)
+        predicted = replay(candidate.at(np.vstack([values, varied])), course)
         with np.errstate(all="ignore"):
             residual = ((course.displacements - predicted[0]) / allowed).reshape(-1)
-            change = ((predicted[1:] - predicted[0]) / allowed).reshape(len(probes), -1)
-            jacobian = (change / (probed - candidate.values)[:, None]).T
+            change = ((predicted[1 : count + 1] - predicted[count + 1 :]) / allowed).reshape(count, -1)
+            jacobian = (change / (ahead - behind)[:, None]).T
         return cls(candidate, course, allowed, probes, residual, jacobian)
 
     def moved(self, values: Array) -> Near:
@@ -180,7 +184,7 @@ class Near:
 def _probes(candidate: Candidate) -> tuple[Array, Array]:
     """The first changes to try, and the largest."""
     hyperparameters, values = candidate.rule.hyperparameters, candidate.values
-    first = np.array([h.probe * h.slope(v) for h, v in zip(hyperparameters, values, strict=True)])
+    first = np.array([_PROBE * h.slope(v) * (h.felt or 1) for h, v in zip(hyperparameters, values, strict=True)])
     return first, np.maximum(np.abs(first), np.maximum(1e-2 * np.abs(values), 1e-6))
 
 
@@ -239,7 +243,7 @@ def _simplest(near: Near, known_only: bool = False) -> Candidate:
     remaining = list(range(len(values)))
     while remaining:
         spread = np.sqrt(np.abs(np.diag(covariance)))
-        i = min(remaining, key=lambda j: spread[j] / (abs(values[j]) + 1e-300))
+        i = min(remaining, key=lambda j: spread[j] / max(abs(values[j]), 1e-200))
         if known_only and narrow * spread[i] > abs(values[i]):
             simple = candidate.values[i]
         else:

@@ -32,8 +32,8 @@ class Hyperparameter:
     zero: bool = True
     """Whether 0 is a value it may have."""
     signed: bool = False
-    probe: float = 1e-6
-    """The change of the coordinate by which derivatives are taken; its sign tells on which side."""
+    felt: int = 0
+    """1 or -1 where, as a bound does, it is felt on that side only."""
 
     def coordinate(self, value: Any) -> Any:
         return np.log1p(-value) if self.fraction else np.arcsinh(value / self.tiny)
@@ -258,8 +258,8 @@ def _others() -> Iterator[Rule]:
             RATE,
             Hyperparameter("eta_minus", (0.5, 0.8, 0.2), zero=False),
             Hyperparameter("eta_plus", (1.2, 1.05, 1.5), zero=False),
-            Hyperparameter("smallest_step", (1e-6,), largest=1e6, zero=False, probe=-1e-6),
-            Hyperparameter("largest_step", (50.0,), largest=1e6, zero=False),
+            Hyperparameter("smallest_step", (1e-6,), largest=1e6, zero=False, felt=-1),
+            Hyperparameter("largest_step", (50.0,), largest=1e6, zero=False, felt=1),
         ),
         seeds=_rprop_seeds,
     )
@@ -325,7 +325,7 @@ def _decayed(rule: Rule) -> Iterator[Rule]:
             decay=decay,
             faults=rule.faults + fault,
             roundings=rule.roundings + 2,
-            round=1,
+            round=2 if rule.faults + fault else 1,
             wider_than=((rule.name, ("weight_decay",)),),
         )
 
@@ -347,9 +347,10 @@ def _library() -> Iterator[Rule]:
     yield from bases
     yield from _with_their_own_decay()
     for rule in bases:
-        yield from _decayed(rule)
+        if rule.name != "Rprop":
+            yield from _decayed(rule)
     for rule in _pairs():
-        yield replace(rule, round=2)
+        yield replace(rule, round=3)
     for rule in bases:
         if rule.name in ("SGD", "momentum", "heavy ball", "exponential-average momentum", "RMSprop", "Adam"):
             yield from _once_per_epoch(rule)

@@ -11,7 +11,9 @@ from oracles.identification_replay import Array, Candidate, Course, replay
 
 __all__ = ["search"]
 
-_STARTS = 6
+_STARTS = 12
+_KEPT = 4
+_TOGETHER = 3
 _ITERATIONS = 24
 _LONGEST_STEP = 3.0
 
@@ -52,7 +54,7 @@ def _levenberg_marquardt(starts: Candidate, course: Course, scale: Array) -> tup
     """The best hyperparameters that any start leads to, (p,), and the sum of squares there."""
     hyperparameters = starts.rule.hyperparameters
     target = (course.displacements / scale).reshape(-1)
-    probes = np.diag([h.probe for h in hyperparameters])
+    probes = np.diag([(h.felt or 1) * (3e-2 if starts.rule.grain else 1e-6) for h in hyperparameters])
 
     def evaluate(x: Array) -> tuple[Array, Array, Array]:
         around = x[:, None, :] + np.concatenate([np.zeros((1, x.shape[1])), probes])
@@ -73,7 +75,10 @@ def _levenberg_marquardt(starts: Candidate, course: Course, scale: Array) -> tup
     residual, jacobian, cost = evaluate(x)
     damping = np.full(len(x), 1e-3)
     history = [cost.min()]
-    for _ in range(_ITERATIONS):
+    for iteration in range(_ITERATIONS):
+        if iteration == _TOGETHER:
+            best = np.argsort(cost, kind="stable")[:_KEPT]
+            x, residual, jacobian, cost, damping = x[best], residual[best], jacobian[best], cost[best], damping[best]
         steps = np.clip(_damped(jacobian, residual, damping), -_LONGEST_STEP, _LONGEST_STEP)
         trial = np.clip(x + steps, *np.array([h.bounds for h in hyperparameters]).T)
         new_residual, new_jacobian, new_cost = evaluate(trial)

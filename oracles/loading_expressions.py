@@ -138,13 +138,10 @@ def _refuse_comprehension(
 
 
 def _refuse_call(node: ast.Call, names: Names, local: frozenset[str]) -> None:
-    function = _named(node.func, names, local)
-    is_method = isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS.split()
-    if not _is_pure(function):
-        if not (is_method and isinstance(node.func, ast.Attribute) and _is_data(node.func.value, names, local)):
-            refuse_unsafe(node.func, names, local)  # something of what is not there has a better reason
+    if not _is_pure(_named(node.func, names, local)):
+        refuse_unsafe(node.func, names, local)  # a name that is not there is the better reason
+        if not _is_method_of_data(node.func, names, local):
             raise RefusedError(f"{ast.unparse(node.func)}(...) is not run")
-        refuse_unsafe(node.func.value, names, local)
     _refuse_arguments(node, names, local)
 
 
@@ -174,13 +171,17 @@ def _named(node: ast.expr, names: Names, local: frozenset[str]) -> object:
     return None
 
 
+def _is_method_of_data(node: ast.expr, names: Names, local: frozenset[str]) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in _METHODS.split() and _is_data(node.value, names, local)
+
+
 def _is_data(node: ast.expr, names: Names, local: frozenset[str]) -> bool:
     """Whether an expression that is safe makes data, and not a module, class or function with methods of its own."""
-    if isinstance(node, ast.Name) and node.id in local:
-        return True
-    if isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _named(node.value, names, local) is not None):
+    if isinstance(node, ast.Lambda):
+        return False
+    if isinstance(node, ast.Name):
+        return node.id in local or isinstance(_named(node, names, local), _DATA)
+    if isinstance(node, ast.Attribute):
         found = _named(node, names, local)
-        if found is None and isinstance(node, ast.Attribute):
-            return _is_data(node.value, names, local)
-        return isinstance(found, _DATA) and not isinstance(found, type)
-    return not isinstance(node, ast.Lambda)
+        return _is_data(node.value, names, local) if found is None else isinstance(found, _DATA)
+    return True

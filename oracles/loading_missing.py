@@ -45,7 +45,7 @@ _ARITHMETIC = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift 
 _OTHERS = """
     call len iter next reversed contains getitem setitem delitem enter exit await aiter
     eq ne lt le gt ge bool int float complex index str format bytes round trunc floor ceil
-    neg pos abs invert array array_ufunc array_function
+    neg pos abs invert array
 """
 
 

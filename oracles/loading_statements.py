@@ -76,8 +76,6 @@ class TopLevel:
     # --- definitions --------------------------------------------------------------------------------------------------
 
     def _define(self, node: _Function | ast.ClassDef) -> None:
-        if node.name in self._ledger.given:
-            return
         try:
             self._execute(self._class(node) if isinstance(node, ast.ClassDef) else self._function(node))
         except Exception as error:  # of any kind: decorators, base classes and metaclasses run code of their own
@@ -156,8 +154,7 @@ class TopLevel:
     # --- constants ----------------------------------------------------------------------------------------------------
 
     def _assign(self, node: _Assignment) -> None:
-        names = assigned_names(node)
-        if node.value is None or (names and names.keys() <= self._ledger.given.keys()):
+        if node.value is None:  # an annotation alone
             return
         try:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
@@ -169,7 +166,7 @@ class TopLevel:
         except Exception as error:  # of any kind: shapes may not fit, powers overflow
             self._leave(node, _reason(error))
         else:
-            for name in names:
+            for name in assigned_names(node):
                 self._ledger.define(name, self._cell.place(node.lineno))
 
     def _refuse_target(self, node: ast.expr, changed: bool = False) -> None:
@@ -186,8 +183,7 @@ class TopLevel:
                 return
             case ast.Subscript(value=ast.Name(id=name), slice=index) if self._ledger.defines(name):
                 refuse_unsafe(index, self._names)
-                if not isinstance(self._names[name], type):
-                    return
+                return
             case ast.Attribute(value=ast.Name(id=name)) if self._ledger.defines(name):
                 if isinstance(self._names[name], type):
                     return

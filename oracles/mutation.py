@@ -75,7 +75,8 @@ def mutants(
 
     No two of them are the same program, and none is the original. `operators` names those to use, by default all;
     `limit` draws so many of each operator's mutants at most, by `seed`. The mutants of a bound method are bound to the
-    same object.
+    same object. Those of `stale-cache` and `in-place` take a second call to see: at another point, and on the very
+    arguments of the first.
 
     Raises TypeError for what cannot be mutated: lambdas, builtins, generators, coroutines, classes (see
     `mutants_of_class`) and decorated functions; and ValueError if the source is not at hand, or an argument is not as

@@ -218,15 +218,20 @@ def parsed(text: str) -> ast.Module:
 
 
 def _alone(whole: str, line: int) -> str:
-    """A file with every line blank but the module's imports and the top-level statement that covers `line`."""
+    """A file with every line blank but the top-level statement that covers `line`, and the imports that matter to it.
+
+    These are those of names that it has, since the compiler calls what is in an imported name in its own way, and
+    those from the future.
+    """
     imports, ends = _outline(whole)
     lines = whole.split("\n")
+    last, end = next(((a, b) for a, b in pairwise((0, *ends)) if a < line <= b), (0, 0))
+    statement = "\n".join(lines[last:end])  # from the end of the one before: decorators stand above
     kept = [""] * len(lines)
-    for at, text in imports:
-        kept[at - 1] += f"{text}; "
-    for last, end in pairwise((0, *ends)):
-        if last < line <= end:
-            kept[last:end] = lines[last:end]  # from the end of the one before: decorators stand above
+    for at, text, names in imports:
+        if any(name in statement or name == "*" for name in names) or "__future__" in text:
+            kept[at - 1] += f"{text}; "
+    kept[last:end] = lines[last:end]
     return "\n".join(kept).rstrip("\n") + "\n"
 
 
@@ -235,15 +240,18 @@ def _whole(whole: str, line: int) -> str:
 
 
 @lru_cache(maxsize=64)
-def _outline(whole: str) -> tuple[list[tuple[int, str]], list[int]]:
-    """(line, text) of each import of a module, and the last line of each top-level statement."""
+def _outline(whole: str) -> tuple[list[tuple[int, str, list[str]]], list[int]]:
+    """(line, text, names) of each import of a module, and the last line of each top-level statement."""
     module = parsed(whole)
-    imports = [(node.lineno, ast.unparse(node)) for node in _imports(module)]
+    imports = [
+        (node.lineno, ast.unparse(node), [(a.asname or a.name).split(".")[0] for a in node.names])
+        for node in _imports(module)
+    ]
     return imports, [statement.end_lineno or statement.lineno for statement in module.body]
 
 
 def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Every import that a module makes itself: the compiler calls what is in an imported name in its own way."""
+    """Every import that a module makes itself, also in its branches."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child

@@ -8,31 +8,31 @@ from typing import Any
 
 import numpy as np
 
+from oracles.arguments import Arguments, Spec, drawn
 from oracles.trial import Trial, layer_trial, loss_trial
-
-Array = np.ndarray[Any, Any]
-Arguments = Callable[[np.random.Generator, float], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
 class Subject:
     """A hand-written gradient, and the points at which it is tried.
 
-    `arguments(random, scale)` draws all arguments of one trial: random weights of the size `scale`, and the data. Then
-    `loss(*arguments)` returns a scalar, or one number per sample (N), and `gradient(*arguments)` what `args[wrt]` is;
-    with one loss per sample the weights have the samples in front too, one copy each. For a layer they are its
-    `forward` and `backward`, in the forms of `oracles.check_layer`.
+    `arguments(random, scale)` draws all arguments of one trial: random weights of the size `scale`, and the data; or
+    give them one by one, by shape and range, as `oracles.arguments.drawn` takes them. Then `loss(*arguments)` returns a
+    scalar, or one number per sample (N), and `gradient(*arguments)` what `args[wrt]` is; with one loss per sample the
+    weights have the samples in front too, one copy each. For a layer they are its `forward` and `backward`, in the
+    forms of `oracles.check_layer`.
     """
 
     id: str
     loss: Callable[..., Any]
     gradient: Callable[..., Any]
-    arguments: Arguments
+    arguments: Arguments | Sequence[Spec]
     graph: Callable[..., Any] | None = None
     """graph(xp, *arguments): the same loss in Array API terms, for the oracles to differentiate by `args[0]`."""
     weights: tuple[str, ...] = ()
     """Names of the entries of `args[0]` along its last axis, as the derivation has them."""
-    wrt: int | Sequence[int] | None = 0
+    wrt: int | Sequence[int] | None = None
+    """Which arguments the gradient is with respect to: the first one of a loss, all with floats of a layer."""
     layer: bool = False
     draws: int | None = None
     """How many draws at most: a trial with many points in it needs fewer."""
@@ -42,12 +42,20 @@ class Subject:
     promised_digits: float = 0.0
     """Correct digits that this evaluation keeps in float64, for every entry of every trial."""
 
-    def trial(self, random: np.random.Generator, scale: float, seed: int = 0) -> Trial:
-        """The trial at one draw of the arguments; `seed` draws the cotangents of a layer.
+    def __post_init__(self) -> None:
+        if not callable(self.arguments):
+            object.__setattr__(self, "arguments", drawn(self.arguments))
+
+    def drawn(self, random: np.random.Generator, scale: float) -> tuple[Any, ...]:
+        """The arguments of one trial."""
+        draw: Any = self.arguments
+        return tuple(draw(random, scale))
+
+    def trial(self, args: Sequence[Any], seed: int = 0) -> Trial:
+        """The trial at these arguments; `seed` draws the cotangents of a layer.
 
         Raises what the subject raises, and ValueError or ContractError for arguments or results that do not fit.
         """
-        args = self.arguments(random, scale)
         if self.layer:
             return layer_trial(self.loss, self.gradient, args, self.wrt, seed)
         return loss_trial(self.loss, self.gradient, args, 0 if self.wrt is None else self.wrt)

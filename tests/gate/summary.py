@@ -15,6 +15,8 @@ def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
     kinds: dict[str, list[Row]] = defaultdict(list)
     for record in records:
         kinds[record["kind"]].append(record)
+    if kinds["submission"]:
+        yield "submissions, the worst first", _submissions(kinds["submission"])
     if kinds["agreement"]:
         yield (
             "agreement (tolerances derived from rounding; worst digits over stable entries)",
@@ -31,6 +33,22 @@ def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
         yield "published training results, run again", _replication(kinds["replication"])
     if kinds["speed"]:
         yield "speed", _speed(kinds["speed"])
+
+
+def _submissions(records: list[Row]) -> list[list[str]]:
+    table = [["subject", "file", "verdict", "draws", "digits", "evidence"]]
+    order = ("broken", "wrong", "undecided", "compared", "right")
+    for r in sorted(records, key=lambda r: (order.index(r["outcome"]), r["subject"], r["file"])):
+        digits = f"{r['digits']:.1f}" if r.get("digits") is not None else ""
+        table.append([r["subject"], r["file"], r["outcome"], str(r["draws"]), digits, _gist(r["evidence"])])
+    return table
+
+
+def _gist(evidence: str) -> str:
+    """The line that says what is wrong, or what is right."""
+    lines = [line.strip() for line in evidence.splitlines()]
+    telling = [line for line in lines if " WRONG " in line or " open " in line]
+    return " ".join((telling or [*(x for x in lines if x.startswith("certificate")), *lines])[0].split())
 
 
 def _speed(records: list[Row]) -> list[list[str]]:

@@ -14,7 +14,7 @@ import numpy as np
 from oracles import Certificate
 from oracles.certificate import certify_trial
 from oracles.estimate import Estimate
-from oracles.registration import Arguments, Subject
+from oracles.registration import Subject
 from oracles.rounding import Rounding, rounding_radii
 from oracles.trial import Trial
 from tests.gate.draws import Draw
@@ -35,7 +35,7 @@ class Case:
 
     @cached_property
     def trial(self) -> Trial:
-        return self.subject.trial(self.draw.random, self.draw.scale)
+        return self.subject.trial(self.subject.drawn(self.draw.random, self.draw.scale))
 
     @cached_property
     def loss(self) -> Array:
@@ -85,7 +85,7 @@ def estimate(oracle: str, subject: Subject, draw: Draw) -> tuple[Estimate, float
 
 
 @cache
-def _estimate(oracle: str, graph: Any, arguments: Arguments, draw: Draw) -> tuple[Estimate, float]:
+def _estimate(oracle: str, graph: Any, arguments: Any, draw: Draw) -> tuple[Estimate, float]:
     gradient = oracle_gradient(oracle)
     started = time.perf_counter()
     answer = gradient(graph, *arguments(draw.random, draw.scale))

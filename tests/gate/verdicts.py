@@ -21,7 +21,8 @@ PROPERTY = "backproof"
 def rerun(request: pytest.FixtureRequest) -> str:
     """The command that runs just this case."""
     option = request.config.option
-    return f"pytest {shlex.quote(request.node.nodeid)} --draws {option.draws} --seed {option.seed}"
+    subjects = "".join(f" --subject {shlex.quote(name)}" for name in option.subject)
+    return f"pytest {shlex.quote(request.node.nodeid)} --draws {option.draws} --seed {option.seed}{subjects}"
 
 
 def settle(

@@ -170,6 +170,8 @@ def test_all_formats_of_notebooks_are_read(document: dict[str, Any], encoding: s
     assert nb.f(10) == 1
     assert nb.f.__code__.co_filename == f"{path}[cell 1]"
     assert nb.f.__code__.co_firstlineno == 1
+    assert is_lifted(nb.f)
+    assert inspect.getsource(nb.f) == F
 
 
 BAD_FILES = [
@@ -318,6 +320,7 @@ HARM = [
     pytest.param("z = 1\nz += open('harm', 'w').write('x')", id="augmented-assignment"),
     pytest.param("z = [open('harm', 'w') for _ in range(3)]", id="comprehension"),
     pytest.param("z = [i for i in open('harm', 'w')]", id="comprehension-over-a-call"),
+    pytest.param("z = [i for i in [1] if open('harm', 'w')]", id="comprehension-with-a-condition"),
     pytest.param("z = {1: open('harm', 'w')}", id="dict"),
     pytest.param("z = f\"{open('harm', 'w')}\"", id="f-string"),
     pytest.param("z = 1 if open('harm', 'w') else 2", id="conditional"),
@@ -444,6 +447,8 @@ CONSTANTS: list[tuple[str, Any]] = [
     ("z = 'a b c'.split()", ["a", "b", "c"]),
     ("z = [f'w{i}' for i in range(1, 3)]", ["w1", "w2"]),
     ("n = 2\nz = {f'w{i}': i * n for i in range(3) if i}", {"w1": 2, "w2": 4}),
+    ("z = [[i * j for j in range(i)] for i in range(3)]", [[], [0], [0, 2]]),
+    ("z = [i + j for i in range(3) for j in range(i)]", [1, 2, 3]),
     ("z = len([1, 2]) > 1 and not False", True),
     ("z = 1 if np.pi > 3 else 2", 1),
     ("z = list(zip(range(2), 'ab'))", [(0, "a"), (1, "b")]),
@@ -532,6 +537,14 @@ def test_statements_of_other_kinds_are_not_run(notebook: Notebook) -> None:
     nb = notebook("(z := 1)", "async def g(): pass", "async for y in g(): x = 1")
     assert reasons(nb, "z") == ["cell 1, line 1: `(z := 1)` is not run (only definitions are)"]
     assert reasons(nb, "x") == ["cell 3, line 1: `async for y in g(): x = 1` is not run (it is in a `async`)"]
+
+
+def test_names_inside_functions_and_comprehensions_are_their_own(notebook: Notebook) -> None:
+    nb = notebook(
+        "with g():\n    def outer():\n        inner = 1\n    total = [k for k in [1]]\n    table = lambda v: (w := v)"
+    )
+    assert {"outer", "total", "table"} <= vars(nb).keys()
+    assert {"inner", "k", "v", "w"}.isdisjoint(vars(nb))
 
 
 def test_names_of_functions_are_not_lost_to_results(notebook: Notebook) -> None:
@@ -723,6 +736,7 @@ def test_sys_modules_is_as_it_was(notebook: Notebook) -> None:
     before = dict(sys.modules)
     nb = notebook("from dataclasses import dataclass, InitVar\n@dataclass\nclass A:\n    a: 'InitVar[int]' = 1")
     assert sys.modules == before
+    assert nb.__name__ not in sys.modules
     assert [f.name for f in nb.A.__dataclass_fields__.values() if f._field_type.name == "_FIELD_INITVAR"] == ["a"]
 
 
@@ -951,6 +965,13 @@ def test_given_names_win_and_are_left_as_they_are(notebook: Notebook) -> None:
     assert mine.tolist() == [1, 1]
     assert nb.k == 8
     assert reasons(nb, "X") == reasons(nb, "thing") == []
+    assert list(nb) == ["k", "f"]
+
+
+def test_what_is_given_is_not_imported(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
+    assert notebook("import this", this=1).this == 1
+    assert "this" not in sys.modules
+    assert capsys.readouterr().out == ""
 
 
 def test_a_given_name_that_nothing_uses_is_refused(notebook: Notebook) -> None:

@@ -468,14 +468,14 @@ def test_mutants_are_different_programs_with_ids_of_their_own_in_every_run(funct
     found = list(mutants(function))
     assert len({m.id for m in found}) == len(found)
     assert [m.id for m in mutants(function)] == [m.id for m in found]
-    programs = {ast.dump(ast.parse(inspect.getsource(f))) for f in (function, *(m.build() for m in found))}
-    assert len(programs) == len(found) + 1
+    some = [m.build() for m in mutants(function, limit=25)]
+    assert len({ast.dump(ast.parse(inspect.getsource(f))) for f in (function, *some)}) == len(some) + 1
     assert function.__code__ is code
 
 
 @pytest.mark.parametrize("function", [pytest.param(f, id=f.__name__) for f in SUBJECTS])
 def test_mutants_keep_what_their_text_does_not_say_and_can_run_on_balls(function: FunctionType) -> None:
-    for mutant in mutants(function, limit=20):
+    for mutant in mutants(function, limit=3):
         made = mutant.build()
         assert made is not function
         assert (made.__name__, made.__qualname__, made.__module__) == (
