@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from manual._arguments import Array, check_finite, float64_shape
-from manual.tiny_network import (
+from manual.logistic import (
     clipped_cross_entropy,
     clipped_sigmoid,
     clipped_slope,

@@ -112,7 +112,8 @@ def sgd(
 
     def update(gradient: Array, state: Velocity, params: Array) -> tuple[Array, Velocity]:
         g = _coupled(gradient, params, weight_decay, maximize)
-        v = g if state.step == 0 or momentum == 0 else momentum * state.v + (1 - dampening) * g
+        # +g is a copy, since g may be the caller's own array.
+        v = +g if state.step == 0 or momentum == 0 else momentum * state.v + (1 - dampening) * g
         direction = g + momentum * v if nesterov else v
         return params - learning_rate * direction, Velocity(state.step + 1, v)
 
@@ -449,7 +450,7 @@ def asgd(
         g = _coupled(gradient, params, weight_decay, maximize)
         t = state.step + 1
         w = params * (1 - decay * state.eta) - state.eta * g
-        average = w if state.mu == 1 else state.average + (w - state.average) * state.mu
+        average = +w if state.mu == 1 else state.average + (w - state.average) * state.mu  # +w: the caller has w
         eta = learning_rate / (1 + decay * learning_rate * t) ** alpha
         return w, Averaged(t, eta, 1 / max(1, t - start), average)
 

@@ -117,9 +117,14 @@ class Near:
         """At other hyperparameters close by: the tolerance hardly depends on them."""
         return Near._by(self.probes, self.candidate.at(values), self.course, self.tolerance)
 
+    @cached_property
+    def within(self) -> NDArray[np.bool_]:
+        """Which residuals (R,) are rounding, that of the hyperparameters to floats included."""
+        return np.asarray(np.abs(self.residual) <= 1 + np.abs(self.jacobian) @ np.spacing(np.abs(self.candidate.values)))
+
     @property
     def fits(self) -> bool:
-        return bool(np.all(np.abs(self.residual) <= 1))
+        return bool(self.within.all())
 
     @property
     def usable(self) -> bool:
@@ -174,7 +179,7 @@ class Near:
         """Which steps (T,) of a longer course fit too, as far as this one tells the hyperparameters."""
         there = Near.of(self.candidate, course)
         if not (self.usable and there.usable):
-            return np.all((np.abs(there.residual) <= 1).reshape(course.steps, -1), axis=1)
+            return np.all(there.within.reshape(course.steps, -1), axis=1)
         s, directions, _ = self.decomposition
         spread = there.jacobian @ (directions / np.maximum(s, 1e-100)[:, None]).T
         doubt = 3 * np.linalg.norm(spread, axis=1)

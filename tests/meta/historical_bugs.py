@@ -19,6 +19,7 @@ import numpy as np
 from manual import optimizers, wrong_optimizers
 from manual.optimizers import Moments, Optimizer, RootMeans, Velocity
 from manual.scalar_engine import Value, topological
+from oracles import Ruling
 from tests.meta import course_faults as faults
 from tests.meta import course_layers as course
 
@@ -39,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True)
 class LayerCase:
-    """A layer (forward(*args) -> (out, cache), backward(dout, cache) -> gradients) with a right and a wrong backward."""
+    """forward(*args) -> (out, cache), with a right and a wrong backward(dout, cache) -> gradients."""
 
     id: str
     """The thread, or what a trial has to vary."""
@@ -51,8 +52,10 @@ class LayerCase:
     wrong_entries: dict[str, int] = field(default_factory=dict)
     """How many entries of which gradient are proved wrong where it shows."""
     wrt: tuple[int, ...] = (0,)
+    ruling: Ruling = Ruling.WRONG
+    """What the certificate says where it shows."""
     refused_by: str = "certificate"
-    """The finding that refuses it; empty where the wrong version is reported and not refused."""
+    """The finding that refuses it there; empty where it is reported and not refused."""
     evidence: str = ""
     """What that finding says, besides the wrong entries."""
     usual_check_sees_it: bool = True
@@ -60,8 +63,8 @@ class LayerCase:
     blind: Point | None = None
     condition: str = ""
     """What has to be varied from the blind point to the one where it shows."""
-    certified_when_blind: bool = True
-    """Whether it is right at the blind point. If not, a proof sees there what a tolerance of 1e-3 does not."""
+    when_blind: Ruling = Ruling.CERTIFIED
+    """What the certificate says at the blind point. A proof may see there what a tolerance of 1e-3 does not."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def draw(*shape: int, key: int) -> Array:
     return np.random.default_rng(key).normal(size=shape)
 
 
-# --- graphs of scalars: accumulation and state --------------------------------------------------------------------------
+# --- graphs of scalars: accumulation and state ------------------------------------------------------------------------
 
 
 def square_of_tanh(x: Array, reused: bool) -> tuple[Array, Any]:
@@ -177,7 +180,7 @@ def one_node_per_value(dout: Array, cache: Any) -> tuple[Any, Any]:
     return nodes[a], nodes[b]
 
 
-# --- element-wise functions and densities -------------------------------------------------------------------------------
+# --- element-wise functions and densities -----------------------------------------------------------------------------
 
 
 def huber(prediction: Array, target: Array, delta: float) -> tuple[Array, Any]:
@@ -317,7 +320,7 @@ def sine_times_minus(dout: Array, cache: Any) -> tuple[Array, Array]:
     return dout * np.cos(x) * y, -dout * np.sin(x)
 
 
-# --- arrays: broadcasting, ties, paths and factors ----------------------------------------------------------------------
+# --- arrays: broadcasting, ties, paths and factors --------------------------------------------------------------------
 
 
 def add(a: Array, b: Array) -> tuple[Array, Any]:
@@ -459,10 +462,13 @@ LAYER_BUGS = [
         one_node_each,
         one_node_per_value,
         reveals=Point((1.5, 1.5)),
-        wrong_entries={"a": 1, "b": 1},
         wrt=(0, 1),
+        ruling=Ruling.NOT_CERTIFIABLE,  # a ball is no key of a dict
+        refused_by="differences",
+        evidence="2 of 2 entries differ",
         blind=Point((1.5, 2.5)),
         condition="equal constants",
+        when_blind=Ruling.NOT_CERTIFIABLE,
     ),
     LayerCase(
         "apache/mxnet#9497",
@@ -542,6 +548,7 @@ LAYER_BUGS = [
         course.prod_backward,
         product_by_division,
         reveals=Point((np.array([[2.0, 0.0, 3.0], [1.0, 4.0, 5.0]]),)),
+        ruling=Ruling.UNDECIDED,
         refused_by="finite",
         evidence="the loss is finite and the gradient is not: x",
         blind=Point((np.array([[2.0, 1.0, 3.0], [1.0, 4.0, 5.0]]),)),
@@ -554,6 +561,7 @@ LAYER_BUGS = [
         exponential_then_linear_backward,
         both_branches,
         reveals=Point((np.array([-1.0, 2.0, 710.0]),)),
+        ruling=Ruling.CERTIFIED,  # the formula is right: e^710 is no infinity for a ball
         refused_by="finite",
         evidence="the loss is finite and the gradient is not: a",
         blind=Point((np.array([-1.0, 2.0, 709.0]),)),
@@ -566,6 +574,7 @@ LAYER_BUGS = [
         sigmoid_without_cancellation,
         sigmoid_from_output,
         reveals=Point((np.array([-40.0, 1.0, 40.0]),)),
+        ruling=Ruling.CERTIFIED,
         refused_by="",
         evidence="right formula, inaccurate here: rounding leaves no correct digit in some entry",
         usual_check_sees_it=False,
@@ -596,7 +605,7 @@ LAYER_BUGS = [
     ),
 ]
 
-# --- optimizers ---------------------------------------------------------------------------------------------------------
+# --- optimizers -------------------------------------------------------------------------------------------------------
 
 
 def adam_counting_parameters(learning_rate: float, beta1: float, beta2: float, epsilon: float) -> Optimizer:
@@ -832,3 +841,509 @@ OPTIMIZER_BUGS = [
         condition="gradient read again",
     ),
 ]
+
+# --- what a trial has to vary -----------------------------------------------------------------------------------------
+
+
+def normalised(x: Array, gamma: Array, beta: Array, bn_param: dict[str, Any]) -> tuple[Array, Any]:
+    """Batch normalisation in the mode that bn_param names; see `course_layers.batchnorm_forward`."""
+    out, cache = course.batchnorm_forward(x, gamma, beta, bn_param)
+    return out, (bn_param["mode"], cache)
+
+
+def normalised_backward(dout: Array, cache: Any) -> Any:
+    mode, saved = cache
+    if mode == "train":
+        return course.batchnorm_simplified_backward(dout, saved)
+    return course.batchnorm_test_backward(dout, saved)
+
+
+def always_in_train_mode(dout: Array, cache: Any) -> Any:
+    return course.batchnorm_simplified_backward(dout, cache[1])
+
+
+def dropped(x: Array, mask: Array, keep: float) -> tuple[Array, Any]:
+    """Inverted dropout with a given mask."""
+    out = x * mask / keep
+    return out, (out, mask, keep)
+
+
+def dropped_backward(dout: Array, cache: Any) -> Array:
+    _, mask, keep = cache
+    return dout * mask / keep
+
+
+def mask_from_output(dout: Array, cache: Any) -> Array:
+    """Takes every 0 of the output for a place that was dropped."""
+    out, _, keep = cache
+    return dout * (out != 0) / keep
+
+
+def kept_not_scaled(dout: Array, cache: Any) -> Array:
+    _, mask, _ = cache
+    return dout * mask
+
+
+def loss_not_averaged(dout: Array, cache: Any) -> Array:
+    """The mean over the batch is in the loss and not in its gradient."""
+    return dout * cache * len(cache)
+
+
+def softmax_less_plain_mean(dout: Array, cache: Any) -> Array:
+    """The mean of dout is taken off where its mean under p belongs; for a dout of ones they are the same."""
+    p = cache
+    return p * (dout - np.mean(dout, axis=1, keepdims=True))
+
+
+def tanh_calls(x: Array, calls: int) -> tuple[Array, Any]:
+    """calls · tanh(x), whose backward is called as often on one cache, as by a graph that is walked twice."""
+    out = np.tanh(x)
+    return calls * out, (out, calls)
+
+
+def tanh_calls_backward(dout: Array, cache: Any) -> Array:
+    out, calls = cache
+    return sum(dout * (1 - out * out) for _ in range(calls))
+
+
+def cache_as_buffer(dout: Array, cache: Any) -> Array:
+    """Squares the saved output in place, so that the second call finds another one."""
+    out, calls = cache
+
+    def backward() -> Array:
+        square = out
+        square *= out
+        return dout * (1 - square)
+
+    return sum(backward() for _ in range(calls))
+
+
+def relu_beside(x: Array, skip: bool) -> tuple[Array, Any]:
+    """relu(x), with x itself added if there is a skip connection."""
+    return np.maximum(x, 0) + (x if skip else 0), (x, skip)
+
+
+def relu_beside_backward(dout: Array, cache: Any) -> Array:
+    x, skip = cache
+    return dout * (x > 0) + (dout if skip else 0)
+
+
+def relu_in_upstream(dout: Array, cache: Any) -> Array:
+    """The gate is applied to dout in place, which the skip connection gets next."""
+    x, skip = cache
+    through = dout
+    through[x <= 0] = 0
+    return through + (dout if skip else 0)
+
+
+def square(x: Array) -> tuple[Array, Any]:
+    return x * x, x
+
+
+def square_backward(dout: Array, cache: Any) -> Array:
+    return 2 * dout * cache
+
+
+def input_as_buffer(dout: Array, cache: Any) -> Array:
+    """The cache is the caller's own array, and the gradient is written into it."""
+    dx: Array = cache
+    dx *= 2 * dout
+    return dx
+
+
+class Tanh:
+    """A layer object that keeps its last output; a `stack` of them where it is used more than once."""
+
+    def __init__(self) -> None:
+        self.stack: list[Array] = []
+
+    def forward(self, x: Array) -> Array:
+        self.stack.append(np.tanh(x))
+        return self.stack[-1]
+
+    def backward(self, dout: Array) -> Array:
+        out = self.stack.pop()
+        return dout * (1 - out * out)
+
+    def backward_from_last(self, dout: Array) -> Array:
+        """As if it had been used once."""
+        out = self.stack[-1]
+        return dout * (1 - out * out)
+
+
+def repeated_tanh(x: Array, uses: int) -> tuple[Array, Any]:
+    """tanh of tanh of ... x, by one and the same layer object."""
+    layer = Tanh()
+    for _ in range(uses):
+        x = layer.forward(x)
+    return x, (layer, uses)
+
+
+def repeated_tanh_backward(dout: Array, cache: Any) -> Array:
+    layer, uses = cache
+    for _ in range(uses):
+        dout = layer.backward(dout)
+    return dout
+
+
+def stale_cache(dout: Array, cache: Any) -> Array:
+    """Every use of the layer is taken back through what the last one saved."""
+    layer, uses = cache
+    for _ in range(uses):
+        dout = layer.backward_from_last(dout)
+    return dout
+
+
+def safe_cross_entropy(x: Array, y: Array) -> tuple[Array, Any]:
+    """Mean of -log(p + 1e-6), p the softmax of the scores x (N, C) at the label y (N,)."""
+    p = course.softmax(x)
+    return -np.mean(np.log(p[np.arange(len(y)), y] + 1e-6)), (p, y)
+
+
+def safe_cross_entropy_backward(dout: Array, cache: Any) -> Array:
+    p, y = cache
+    at_label = p[np.arange(len(y)), y][:, None]
+    return unsafe_cross_entropy_backward(dout, cache) * at_label / (at_label + 1e-6)
+
+
+def unsafe_cross_entropy_backward(dout: Array, cache: Any) -> Array:
+    """(p - 1{label}) / N: the derivative without the epsilon."""
+    p, y = cache
+    dx = p.copy()
+    dx[np.arange(len(y)), y] -= 1
+    return dout * dx / len(y)
+
+
+def gelu_rounded_root(dout: Array, cache: Any) -> Array:
+    """0.8 for the root of 2 / π."""
+    x, t = cache
+    du = 0.8 * (1 + 3 * 0.044715 * x**2)
+    return dout * (0.5 * (1 + t) + 0.5 * x * (1 - t**2) * du)
+
+
+def batchnorm_point(mode: str) -> Point:
+    running = {"running_mean": draw(2, key=30), "running_var": np.array([0.5, 2.0])}
+    return Point((draw(4, 2, key=31), draw(2, key=32), draw(2, key=33), {"mode": mode, "eps": 1e-5, **running}))
+
+
+IMAGE, FILTER, BIAS = draw(1, 1, 5, 4, key=34), draw(1, 1, 3, 2, key=35), draw(1, key=36)
+MASK = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+SIGNS = np.array([1.25, -0.5, 2.0, -1.5])
+GELU_GRID = np.array([-2.0, -1.5, -1.0, -0.75, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0])
+
+VARIATIONS = [
+    LayerCase(
+        "stride",
+        "index or axis",
+        course.conv_loops_forward,
+        course.conv_loops_backward,
+        faults.conv_stride_ignored,
+        reveals=Point((IMAGE, FILTER, BIAS, {"stride": 2, "pad": 0})),
+        wrong_entries={"x": 19, "w": 6},
+        wrt=(0, 1, 2),
+        blind=Point((IMAGE, FILTER, BIAS, {"stride": 1, "pad": 0})),
+        condition="stride > 1",
+    ),
+    LayerCase(
+        "padding",
+        "index or axis",
+        course.conv_loops_forward,
+        course.conv_loops_backward,
+        faults.conv_padding_not_cut,
+        reveals=Point((IMAGE, FILTER, BIAS, {"stride": 1, "pad": 1})),
+        wrong_entries={"x": 20},
+        wrt=(0, 1, 2),
+        blind=Point((IMAGE, FILTER, BIAS, {"stride": 1, "pad": 0})),
+        condition="pad > 0",
+    ),
+    LayerCase(
+        "overlapping patches",
+        "= for +=",
+        course.conv_im2col_forward,
+        course.conv_im2col_backward,
+        faults.im2col_repeats_lost,
+        reveals=Point((IMAGE, FILTER, BIAS, {"stride": 1, "pad": 0})),
+        wrong_entries={"x": 16},
+        wrt=(0, 1, 2),
+        blind=Point((IMAGE, FILTER, BIAS, {"stride": 3, "pad": 0})),
+        condition="stride < filter",
+    ),
+    LayerCase(
+        "window that is not square",
+        "index or axis",
+        course.avgpool_forward,
+        course.avgpool_backward,
+        faults.avgpool_square_window,
+        reveals=Point((IMAGE, {"pool_height": 2, "pool_width": 3, "stride": 2})),
+        wrong_entries={"x": 12},
+        blind=Point((IMAGE, {"pool_height": 2, "pool_width": 2, "stride": 2})),
+        condition="height != width",
+    ),
+    LayerCase(
+        "time steps",
+        "= for +=",
+        course.rnn_forward,
+        course.rnn_backward,
+        faults.rnn_weights_overwritten,
+        reveals=Point((draw(2, 2, 2, key=1), draw(2, 3, key=2), *RNN_WEIGHTS)),
+        wrong_entries={"Wx": 6, "Wh": 9, "b": 3},
+        wrt=(0, 1, 2, 3, 4),
+        blind=Point((draw(2, 1, 2, key=1), draw(2, 3, key=2), *RNN_WEIGHTS)),
+        condition="T > 1",
+    ),
+    LayerCase(
+        "repeated ids",
+        "= for +=",
+        course.embedding_forward,
+        course.embedding_backward,
+        faults.embedding_repeats_lost,
+        reveals=Point((draw(4, 2, key=37), np.array([[0, 2, 0]]))),
+        wrong_entries={"W": 2},
+        blind=Point((draw(4, 2, key=37), np.array([[0, 2, 1]]))),
+        condition="an id that repeats",
+    ),
+    LayerCase(
+        "train and eval mode",
+        "train/eval mode",
+        normalised,
+        normalised_backward,
+        always_in_train_mode,
+        reveals=batchnorm_point("test"),
+        wrong_entries={"x": 8},
+        wrt=(0, 1, 2),
+        blind=batchnorm_point("train"),
+        condition="eval mode",
+    ),
+    LayerCase(
+        "batch",
+        "mean for sum",
+        course.affine_forward,
+        course.affine_backward,
+        faults.affine_bias_mean,
+        reveals=Point((draw(3, 2, key=38), draw(2, 4, key=39), draw(4, key=40))),
+        wrong_entries={"b": 4},
+        wrt=(0, 1, 2),
+        blind=Point((draw(1, 2, key=38), draw(2, 4, key=39), draw(4, key=40))),
+        condition="batch > 1",
+    ),
+    LayerCase(
+        "broadcast axis",
+        "broadcasting",
+        add,
+        add_backward,
+        add_reduced_over_batch,
+        reveals=Point((draw(3, 4, key=41), draw(3, 1, key=42))),
+        wrt=(0, 1),
+        refused_by="contract",
+        evidence="gradient of b: expected shape (3, 1), got (1, 4)",
+        blind=Point((draw(3, 4, key=41), draw(1, 4, key=42))),
+        condition="bias along the other axis",
+    ),
+    LayerCase(
+        "zeros under a dropout mask",
+        "wrong saved activation",
+        dropped,
+        dropped_backward,
+        mask_from_output,
+        reveals=Point((np.array([[0.5, 1.5, 0.0], [-2.0, 0.0, 1.0]]), MASK, 0.75)),
+        wrong_entries={"x": 2},
+        blind=Point((draw(2, 3, key=43), MASK, 0.75)),
+        condition="zeros, as after a ReLU",
+    ),
+    LayerCase(
+        "keep probability",
+        "missing factor",
+        dropped,
+        dropped_backward,
+        kept_not_scaled,
+        reveals=Point((draw(2, 3, key=43), MASK, 0.75)),
+        wrong_entries={"x": 4},
+        blind=Point((draw(2, 3, key=43), MASK, 1.0)),
+        condition="keep < 1",
+    ),
+    LayerCase(
+        "mean and sum",
+        "mean for sum",
+        course.softmax_loss,
+        of_loss,
+        loss_not_averaged,
+        reveals=Point((draw(3, 4, key=44), np.array([3, 0, 1]))),
+        wrong_entries={"x": 12},
+        blind=Point((draw(1, 4, key=44), np.array([3]))),
+        condition="batch > 1",
+    ),
+    LayerCase(
+        "upstream gradient",
+        "wrong formula",
+        course.softmax_forward,
+        course.softmax_backward,
+        softmax_less_plain_mean,
+        reveals=Point((draw(2, 3, key=45),)),
+        wrong_entries={"x": 6},
+        blind=Point((draw(2, 3, key=45),), upstream="ones"),
+        condition="upstream != 1",
+    ),
+    LayerCase(
+        "backward called twice",
+        "in-place mutation",
+        tanh_calls,
+        tanh_calls_backward,
+        cache_as_buffer,
+        reveals=Point((draw(3, key=46), 2)),
+        wrong_entries={"x": 3},
+        blind=Point((draw(3, key=46), 1)),
+        condition="a second call",
+    ),
+    LayerCase(
+        "dout used again",
+        "in-place mutation",
+        relu_beside,
+        relu_beside_backward,
+        relu_in_upstream,
+        reveals=Point((SIGNS, True)),
+        wrong_entries={"x": 2},
+        blind=Point((SIGNS, False)),
+        condition="a skip connection",
+    ),
+    LayerCase(
+        "input used again",
+        "in-place mutation",
+        square,
+        square_backward,
+        input_as_buffer,
+        reveals=Point((draw(3, key=48),)),
+        ruling=Ruling.CERTIFIED,
+        refused_by="inputs unchanged",
+        evidence="changed in place: args[0]",
+        usual_check_sees_it=False,
+        blind=Point((draw(3, key=48),)),
+        condition="a look at the arguments afterwards",
+    ),
+    LayerCase(
+        "layer used twice",
+        "stale cache",
+        repeated_tanh,
+        repeated_tanh_backward,
+        stale_cache,
+        reveals=Point((draw(3, key=47), 2)),
+        wrong_entries={"x": 3},
+        blind=Point((draw(3, key=47), 1)),
+        condition="a second use",
+    ),
+    LayerCase(
+        "epsilon in the loss",
+        "epsilon in the loss but not in its gradient",
+        safe_cross_entropy,
+        safe_cross_entropy_backward,
+        unsafe_cross_entropy_backward,
+        reveals=Point((np.array([[-15.0, 0.5, 1.0], [0.5, 0.25, -0.5]]), np.array([0, 1]))),
+        wrong_entries={"x": 6},
+        blind=Point((np.array([[0.5, 0.5, 1.0], [0.5, 0.25, -0.5]]), np.array([0, 1]))),
+        condition="a probability of the size of the epsilon",
+        when_blind=Ruling.WRONG,
+    ),
+    LayerCase(
+        "every entry",
+        "wrong formula or approximation",
+        course.gelu_forward,
+        course.gelu_backward,
+        gelu_rounded_root,
+        reveals=Point((GELU_GRID,)),
+        wrong_entries={"x": 9},
+    ),
+]
+
+
+# --- what was reported and is right ---------------------------------------------------------------------------------
+
+
+def caffe_batchnorm(dout: Array, cache: Any) -> Any:
+    """BVLC/caffe#3878: (dy - mean(dy) - mean(dy · y) y) / σ, three terms although there are four paths."""
+    return faults.batchnorm_in_means(dout, cache)
+
+
+def caffe_batchnorm_with_the_term(dout: Array, cache: Any) -> Any:
+    """BVLC/caffe#4110: the same with the term that was missed, mean(dy · y) mean(y) / σ, where mean(y) is 0."""
+    _, _, _, std, xhat, gamma, _ = cache
+    dx, dgamma, dbeta = caffe_batchnorm(dout, cache)
+    return dx + np.mean(dout * gamma * xhat, axis=0) * np.mean(xhat, axis=0) / std, dgamma, dbeta
+
+
+def loggy(x: Array) -> tuple[Array, Any]:
+    """2 / (1 + e^-x) - 1; the cache is the output, which darknet's gradient functions take as their x."""
+    y = 2 / (1 + np.exp(-x)) - 1
+    return y, y
+
+
+def loggy_backward(dout: Array, cache: Any) -> Array:
+    """2 (1 - h) h with h = (y + 1) / 2: not the derivative at y, but that at x, told by y."""
+    h = (cache + 1) / 2
+    return dout * 2 * (1 - h) * h
+
+
+def loggy_backward_of_input(dout: Array, cache: Any) -> Array:
+    """The same taken to be a function of x: what pjreddie/darknet#2151 would have been."""
+    y = cache
+    return loggy_backward(dout, np.log((1 + y) / (1 - y)))
+
+
+BATCH = (draw(4, 2, key=50), draw(2, key=51), draw(2, key=52), {"mode": "train", "eps": 1e-5})
+
+CONTROLS = [
+    Control(
+        "BVLC/caffe#3878",
+        "the missing term sums to zero",
+        course.batchnorm_forward,
+        caffe_batchnorm,
+        BATCH,
+        wrt=(0, 1, 2),
+    ),
+    Control(
+        "BVLC/caffe#3878-in-stages",
+        "the path from the mean through the variance carries a sum of zero",
+        course.batchnorm_forward,
+        faults.batchnorm_without_mean_in_variance,
+        BATCH,
+        wrt=(0, 1, 2),
+    ),
+    Control(
+        "BVLC/caffe#4110",
+        "the term that was asked for is zero, so with it the gradient is right too",
+        course.batchnorm_forward,
+        caffe_batchnorm_with_the_term,
+        BATCH,
+        wrt=(0, 1, 2),
+    ),
+    Control(
+        "pjreddie/darknet#2151-logistic",
+        "y (1 - y) is given the output",
+        course.sigmoid_forward,
+        course.sigmoid_backward,
+        (draw(4, key=53),),
+    ),
+    Control(
+        "pjreddie/darknet#2151-loggy",
+        "2 (1 - h) h is given the output",
+        loggy,
+        loggy_backward,
+        (draw(4, key=53),),
+    ),
+]
+
+KERAS_ADAM = OptimizerCase(
+    "keras-team/keras#17391",
+    "none: bias correction in the rate, ε beside an uncorrected √v",
+    adam_corrected_in_rate(twice=False),
+    adam_with_growing_epsilon,
+    reveals=Run({**ADAM, "epsilon": 1e-3}, START, steps(21, 22, 23)),
+    departs={},
+)
+KERAS_ADAM_WITHOUT_EPSILON = OptimizerCase(
+    "keras-team/keras#17391",
+    "none: without ε it is Adam",
+    adam_corrected_in_rate(twice=False),
+    optimizers.adam,
+    reveals=Run({**ADAM, "epsilon": 0.0}, START, steps(21, 22, 23)),
+    departs={},
+    rule="adam",
+)
