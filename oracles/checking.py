@@ -15,10 +15,14 @@ from oracles.accuracy import correct_digits
 from oracles.agreement import Agreement, compare
 from oracles.certificate import Certificate, Ruling, certify_trial
 from oracles.errors import GradientError, NotCertifiableError, UndecidedComparisonError, UndecidedGradientError
+from oracles.evaluation import Layout
 from oracles.fallback import numerical_agreement
 from oracles.rounding import Rounding, rounding_radii
 from oracles.tree import leaves
 from oracles.trial import Array, ContractError, Trial, batch_shape, layer_trial, loss_trial
+from oracles.unchanged import Kept, changes, snapshot
+
+_MOST_PLACES = 8
 
 
 class Result(Enum):
@@ -87,7 +91,7 @@ def check(
     Returns a Verdict, which prints as a table. Raises GradientError, with the same table, if anything is wrong, and
     UndecidedGradientError if no verdict could be reached.
     """
-    return _checked(lambda given: loss_trial(loss, gradient, given, wrt), args, _name(gradient), seed)
+    return checked(lambda given: loss_trial(loss, gradient, given, wrt), args, name_of(gradient), seed)
 
 
 def check_layer(
@@ -101,16 +105,23 @@ def check_layer(
 
     The cotangent is random; `wrt` are the arguments that backward returns gradients for, by default all with floats.
     """
-    return _checked(lambda given: layer_trial(forward, backward, given, wrt, seed), args, _name(backward), seed)
+    return checked(lambda given: layer_trial(forward, backward, given, wrt, seed), args, name_of(backward), seed)
 
 
-def _name(function: Callable[..., Any]) -> str:
+def name_of(function: Any) -> str:
+    """What a callable is called in messages."""
     return str(getattr(function, "__qualname__", type(function).__name__))
 
 
-def _checked(make: Callable[[Sequence[Any]], Trial], args: Sequence[Any], subject: str, seed: int) -> Verdict:
+def checked(make: Callable[[Sequence[Any]], Trial], args: Sequence[Any], subject: str, seed: int) -> Verdict:
+    """`examine`, with what it finds raised as by `settled`."""
     __tracebackhide__ = True
-    verdict = examine(make, args, subject, seed)
+    return settled(examine(make, args, subject, seed))
+
+
+def settled(verdict: Verdict) -> Verdict:
+    """The verdict as it is. Raises GradientError if it is wrong, UndecidedGradientError if it is neither."""
+    __tracebackhide__ = True
     if verdict.wrong:
         raise GradientError(f"\n{verdict}")
     if not verdict.ok:
@@ -130,14 +141,14 @@ def examine(make: Callable[[Sequence[Any]], Trial], args: Sequence[Any], subject
     certificate = certify_trial(lambda: trial, seed=seed)
     if certificate.ruling is Ruling.NOT_CERTIFIABLE:
         note = Finding("certificate", Result.NOTE, str(certificate))
-        agreement, finding = _by_differences(trial)
+        agreement, finding = _by_differences(trial, value, floats)
         return Verdict(subject, (*findings, note, finding), certificate, agreement)
     rounding = _rounding(trial, certificate)
     settled = certificate.ruling is not Ruling.UNDECIDED
     if settled and rounding is not None and not _same_value(value, rounding):
         void = "void: the forward gives another value on floats than on balls, so nothing was proved of it"
         note = Finding("certificate", Result.NOTE, void)
-        agreement, finding = _by_differences(trial)
+        agreement, finding = _by_differences(trial, value, floats)
         nothing = Certificate(Ruling.NOT_CERTIFIABLE, reason=void)
         return Verdict(subject, (*findings, note, finding), nothing, agreement)
     findings.append(Finding("certificate", _result_of(certificate), str(certificate)))
@@ -158,44 +169,79 @@ def _result_of(certificate: Certificate) -> Result:
 def _contract(trial: Trial) -> tuple[list[Finding], Array, list[Array]]:
     """Findings on how the subject behaves on floats, its value and gradients. Raises ContractError for misfits."""
     args = trial.arguments(lifted=False)
-    before = [dict(leaves(a)) for a in args]
-    copies = copy.deepcopy(before)
-    value, gradients = trial.value(args), trial.gradient(args)
+    before = [snapshot(a) for a in args]
+    value, gradients = _first_run(trial, args, before)
     batch = batch_shape(trial, value, gradients)
     _check_dtypes(trial, gradients)
     values, arrays = (
         np.array(value, dtype=np.float64).reshape(batch),
         [np.array(g, dtype=np.float64) for g in gradients],
     )
-    changed = list(_changed(trial, args, before, copies))
+    changed = _changed(trial, args, before)
     fresh = trial.arguments(lifted=False)
     again = trial.value(fresh), trial.gradient(fresh)
-    repeats = _same(again[0], value) and all(_same(a, b) for a, b in zip(again[1], arrays, strict=True))
-    lost = [n for n, a in zip(trial.names, arrays, strict=True) if not _finite_where(values, a)]
+    repeats = same(again[0], value) and all(same(a, b) for a, b in zip(again[1], arrays, strict=True))
+    lost = [place for n, a in zip(trial.names, arrays, strict=True) if (place := _not_finite(n, values, a))]
     return (
         [
-            _finding("inputs unchanged", not changed, "", f"changed in place: {', '.join(changed)}"),
-            _finding("repeats", repeats, "bit for bit", "a second run on the same inputs gives other bits"),
-            _finding("finite", not lost, "", f"the loss is finite and the gradient is not: {', '.join(lost)}"),
+            judged("inputs unchanged", not changed, "", f"changed in place: {', '.join(changed)}"),
+            judged("repeats", repeats, "bit for bit", "a second run on the same inputs gives other bits"),
+            *_second_backward(trial),
+            judged("finite", not lost, "", f"the loss is finite and the gradient is not: {', '.join(lost)}"),
         ],
         values,
         arrays,
     )
 
 
-def _changed(
-    trial: Trial, args: Sequence[Any], before: Sequence[dict[str, Any]], copies: Sequence[dict[str, Any]]
-) -> Iterator[str]:
-    """Arguments written into. New entries in a dict that is not differentiated by are state, such as running means."""
-    for i, argument in enumerate(args):
-        now = dict(leaves(argument))
-        for path, leaf in before[i].items():
-            replaced = path not in now or now[path] is not leaf
-            if not _same(leaf, copies[i][path]) or (i in trial.wrt and replaced and not _same(now.get(path), leaf)):
-                yield f"args[{i}]{path}"
+def _first_run(trial: Trial, args: tuple[Any, ...], before: Sequence[dict[str, Kept]]) -> tuple[Any, list[Any]]:
+    """Value and gradients. What a subject raises because it has spoilt its own arguments is told as that."""
+    try:
+        value = trial.value(args)
+        if value is None or np.asarray(value).dtype.kind not in "fiubO":  # an object may be a number of its own
+            kind = getattr(value, "dtype", type(value).__name__)
+            raise ContractError(f"loss: expected a number, or one per sample, got {kind}")
+        return value, trial.gradient(args)
+    except ContractError:
+        raise
+    except Exception as error:
+        if changed := _changed(trial, args, before):
+            told = f"{type(error).__name__}: {error}"
+            raise ContractError(f"changes its arguments ({', '.join(changed)}), and raises {told}") from error
+        raise
 
 
-def _finding(what: str, good: bool, yes: str, no: str) -> Finding:
+def _changed(trial: Trial, args: Sequence[Any], before: Sequence[dict[str, Kept]]) -> list[str]:
+    """Leaves of the arguments that are not as they were before."""
+    return [
+        (trial.labels[i] if trial.labels else f"args[{i}]") + what
+        for i, argument in enumerate(args)
+        for what in changes(argument, before[i], i in trial.wrt)
+    ]
+
+
+def _second_backward(trial: Trial) -> Iterator[Finding]:
+    """Whether a layer's backward leaves its cache and its upstream gradient alone: one finding, and none of a loss."""
+    if trial.pullback is None:
+        return
+    what = "second backward"
+    cotangents, backward = trial.pullback(trial.arguments(lifted=False))
+    kept = copy.deepcopy(cotangents)
+    first = copy.deepcopy(backward())
+    if not all(same(a, b) for a, b in zip(cotangents, kept, strict=True)):
+        yield Finding(what, Result.BAD, "backward changes the upstream gradient in place")
+        return
+    try:
+        second = backward()
+    except Exception as error:  # a cache that can be used once only says so
+        yield Finding(what, Result.NOTE, f"not possible after one forward: {type(error).__name__}: {error}")
+        return
+    other = [n for n, a, b in zip(trial.names, first, second, strict=True) if not same(a, b)]
+    yield judged(what, not other, "the same", f"another gradient from the same forward: {', '.join(other)}")
+
+
+def judged(what: str, good: bool, yes: str, no: str) -> Finding:
+    """A finding with evidence for either result."""
     return Finding(what, Result.GOOD if good else Result.BAD, yes if good else no)
 
 
@@ -207,14 +253,19 @@ def _check_dtypes(trial: Trial, gradients: Sequence[Any]) -> None:
             raise ContractError(f"gradient of {name}: expected dtype {parameter.dtype}, got {came}")
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Equal bit for bit, but for the sign and payload of NaN."""
     return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
 
 
-def _finite_where(value: Array, gradient: Array) -> bool:
-    sample = np.isfinite(gradient).reshape(*value.shape, -1).all(axis=-1)
-    return bool(np.all(sample | ~np.isfinite(value)))
+def _not_finite(name: str, value: Array, gradient: Array) -> str:
+    """The first entry that is not finite at a sample where the loss is; empty if there is none."""
+    finite_loss = np.isfinite(value).reshape(value.shape + (1,) * (gradient.ndim - value.ndim))
+    places = np.argwhere(finite_loss & ~np.isfinite(gradient))
+    if not len(places):
+        return ""
+    first = [int(i) for i in places[0]]
+    return entry_name(name, first[value.ndim :], first[: value.ndim])
 
 
 # --- the evaluation in floats ---------------------------------------------------------------------------------------
@@ -254,9 +305,8 @@ def _in_floats(
         verdict = compare(values, exact, allowed)
         if not verdict.agrees:
             at = tuple(int(i) for i in np.argwhere(verdict.disagrees)[0])
-            place = f"{name}[{', '.join(map(str, at))}]" if at else name
             both = f"{float(values[at])!r} in floats, {float(exact[at])!r} by its own formula"
-            bad.append(f"{place}: {both}, rounding {radius[at]:.1e}")
+            bad.append(f"{entry_name(name, at)}: {both}, rounding {radius[at]:.1e}")
     if bad:
         return Finding("in floats", Result.BAD, "\n".join(["the floats do not follow the formula", *bad[:5]]))
     text = f"at least {worst:.1f} correct digits"
@@ -265,12 +315,27 @@ def _in_floats(
     return Finding("in floats", Result.GOOD if worst >= 1 else Result.NOTE, text)
 
 
-def _by_differences(trial: Trial) -> tuple[Agreement, Finding]:
+def _by_differences(trial: Trial, value: Array, floats: Sequence[Array]) -> tuple[Agreement, Finding]:
     agreement, method = numerical_agreement(trial)
     seen = f"{agreement.entries} entries; an error below {agreement.detection:.0e} of an entry would go unseen"
     if agreement.agrees and not agreement.unstable.all():
         return agreement, Finding(method, Result.GOOD, f"agrees to {agreement.digits:.1f} digits ({seen})")
     if agreement.agrees:
         return agreement, Finding(method, Result.OPEN, "no entry is stable enough to compare")
-    count = int(agreement.disagrees.sum())
-    return agreement, Finding(method, Result.BAD, f"{count} of {agreement.entries} entries differ ({seen})")
+    text = f"{int(agreement.disagrees.sum())} of {agreement.entries} entries differ"
+    if method == "differences":  # entry by entry, not along random directions
+        text += f", in {_places(agreement, Layout.of(trial, value.shape, floats))}"
+    return agreement, Finding(method, Result.BAD, f"{text} ({seen})")
+
+
+def _places(agreement: Agreement, layout: Layout) -> str:
+    """The first few entries that disagree, by name."""
+    first = np.argwhere(agreement.disagrees)[:_MOST_PLACES].tolist()
+    names = [entry_name(*layout.place(column), layout.sample(row)) for row, column in first]
+    return ", ".join(names) + (", ..." if agreement.disagrees.sum() > _MOST_PLACES else "")
+
+
+def entry_name(parameter: str, index: Sequence[int], sample: Sequence[int] = ()) -> str:
+    """Such as `W[0, 2] at sample 5`."""
+    entry = f"{parameter}[{', '.join(map(str, index))}]" if index else parameter
+    return f"{entry} at sample {', '.join(map(str, sample))}" if sample else entry

@@ -102,7 +102,7 @@ def _fraction(name: str, *usual: float) -> Hyperparameter:
 
 
 def _epsilon(*usual: float) -> Hyperparameter:
-    return Hyperparameter("epsilon", (*usual, 1e-10, 1e-7, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 0.0))
+    return Hyperparameter("epsilon", (*usual, 1e-10, 1e-6, 1e-4, 1e-2, 0.0))
 
 
 RATE = Hyperparameter("learning_rate", (1e-3,), zero=False, largest=1e6)
@@ -112,7 +112,7 @@ MOMENTS = (
     _fraction("beta2", 0.999, 0.99, 0.9, 0.95, 0.9999, 0.5),
     _epsilon(1e-8),
 )
-WEIGHT_DECAY = Hyperparameter("weight_decay", (1e-2, 1e-4, 1e-1, -1e-3, -1e-1), tiny=1e-12, largest=100.0, signed=True)
+WEIGHT_DECAY = Hyperparameter("weight_decay", (1e-2, 1e-3, 1e-4, 1e-1, -1e-3, -1e-2, -1e-1), tiny=1e-2, largest=100.0, signed=True)
 
 
 def _gradient_descent() -> Iterator[Rule]:
@@ -145,8 +145,8 @@ def _gradient_descent() -> Iterator[Rule]:
 
 def _adagrad() -> Iterator[Rule]:
     extras = {
-        "with a decaying rate": Hyperparameter("lr_decay", (1e-3, 1e-2, 1e-1, 1e-4, 1.0), tiny=1e-10),
-        "with an initial accumulator": Hyperparameter("initial_accumulator_value", (0.1, 1.0, 1e-2, 1e-4, 1e-6)),
+        "with a decaying rate": Hyperparameter("lr_decay", (1e-3, 1e-2, 1e-1, 1e-4, 1.0), tiny=1e-3),
+        "with an initial accumulator": Hyperparameter("initial_accumulator_value", (0.1, 1.0, 1e-2, 1e-4, 1e-6), tiny=1e-4),
     }
     for count in range(len(extras) + 1):
         for phrases in combinations(extras, count):
@@ -241,7 +241,7 @@ def _adam_family() -> Iterator[Rule]:
     yield from (_adam(departure) for departure in _DEPARTURES)
     yield _adam(amsgrad=True)
     yield Rule("Adamax", rules.adamax, (RATE, *MOMENTS))
-    psi = Hyperparameter("momentum_decay", (4e-3,), tiny=1e-6)
+    psi = Hyperparameter("momentum_decay", (4e-3,), tiny=1e-2)
     yield Rule("NAdam", rules.nadam(), (RATE, *MOMENTS, psi), roundings=2)
     name = "NAdam with its product of momenta in float32"
     yield Rule(name, rules.nadam(in_float32=True), (RATE, *MOMENTS, psi), roundings=2, grain=2.0**-25)
@@ -287,7 +287,7 @@ def _with_their_own_decay() -> Iterator[Rule]:
             rules.sgd,
             (
                 RATE,
-                Hyperparameter("lambd", (1e-4, 1e-2, 1e-1), tiny=1e-10),
+                Hyperparameter("lambd", (1e-4, 1e-2, 1e-1), tiny=1e-3),
                 Hyperparameter("alpha", (0.75, 1.0, 0.5)),
             ),
             decay=partial(_instead, rules.averaged_sgd(in_float32)),

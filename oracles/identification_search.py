@@ -14,7 +14,7 @@ __all__ = ["search"]
 _STARTS = 12
 _KEPT = 4
 _TOGETHER = 3
-_ITERATIONS = 24
+_ITERATIONS = 50
 _LONGEST_STEP = 3.0
 
 
@@ -89,7 +89,8 @@ def _levenberg_marquardt(starts: Candidate, course: Course, scale: Array) -> tup
         cost = np.where(better, new_cost, cost)
         damping = np.where(better, damping / 10, damping * 10)
         history.append(cost.min())
-        stuck = len(history) > 6 and history[-1] > 0.8 * history[-5]
+        patience = 12 if history[-1] < 1e-3 * target.size else 4
+        stuck = len(history) > patience + 2 and history[-1] > 0.8 * history[-1 - patience]
         if stuck or history[-1] < 1e-20 * target.size:
             break
     best = int(np.argmin(cost))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import types
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
@@ -139,6 +139,16 @@ def _plain(function: object) -> FunctionType:
 # --- from edits to mutants ------------------------------------------------------------------------------------------
 
 
+def made_by(
+    operators: Sequence[Operator], function: FunctionType, lines: Collection[int] | None = None
+) -> list[Mutant]:
+    """The mutants of a plain function by any operators, also such as are in no table; on some of its lines, if given.
+
+    Raises TypeError and ValueError as `mutants` does.
+    """
+    return list(_generated(read(_plain(function)), _as_it_is, list(operators), None, 0, lines))
+
+
 def _mutants(
     function: FunctionType,
     dressed: Callable[[FunctionType], Any],
@@ -156,12 +166,15 @@ def _generated(
     operators: list[Operator],
     limit: int | None,
     seed: int,
+    lines: Collection[int] | None = None,
 ) -> Iterator[Mutant]:
     body = Body(source, source.function.__globals__)
     programs = {source.program([])}
     for operator in operators:
         found = []
         for id, edit in _named(operator, body):
+            if lines is not None and _line(edit) not in lines:
+                continue
             program = source.program(edit.pieces)
             if program not in programs:
                 programs.add(program)

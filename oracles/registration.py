@@ -43,13 +43,20 @@ class Subject:
     """Correct digits that this evaluation keeps in float64, for every entry of every trial."""
 
     def __post_init__(self) -> None:
+        _check(self)
         if not callable(self.arguments):
             object.__setattr__(self, "arguments", drawn(self.arguments))
+        if isinstance(self.wrt, Sequence):
+            object.__setattr__(self, "wrt", tuple(self.wrt))  # a list would make the whole unhashable
 
     def drawn(self, random: np.random.Generator, scale: float) -> tuple[Any, ...]:
-        """The arguments of one trial."""
+        """The arguments of one trial. Raises TypeError for a draw function that returns no tuple."""
         draw: Any = self.arguments
-        return tuple(draw(random, scale))
+        made = draw(random, scale)
+        if not isinstance(made, tuple | list):
+            kind = type(made).__name__
+            raise TypeError(f"arguments: expected a tuple of all arguments, got {kind}; write `return (x,)` for one")
+        return tuple(made)
 
     def trial(self, args: Sequence[Any], seed: int = 0) -> Trial:
         """The trial at these arguments; `seed` draws the cotangents of a layer.
@@ -59,3 +66,26 @@ class Subject:
         if self.layer:
             return layer_trial(self.loss, self.gradient, args, self.wrt, seed)
         return loss_trial(self.loss, self.gradient, args, 0 if self.wrt is None else self.wrt)
+
+
+def _check(subject: Subject) -> None:
+    """Raises TypeError or ValueError where a row cannot be a subject: now, and not in the middle of a trial."""
+    if not isinstance(subject.id, str) or not subject.id.strip() or not subject.id.isprintable():
+        raise ValueError(f"Subject: expected a name in one line as its id, got {subject.id!r}")
+    for name in ("loss", "gradient"):
+        if not callable(function := getattr(subject, name)):
+            raise TypeError(f"Subject {subject.id}: {name}: expected a function, got {type(function).__name__}")
+    given: Any = subject.arguments
+    if not callable(given) and (not isinstance(given, list | tuple) or not given):
+        raise TypeError(
+            f"Subject {subject.id}: arguments: expected a function arguments(random, scale) or a list with a shape or "
+            f"range for each, got {given!r}"
+        )
+    if subject.draws is not None and subject.draws < 1:
+        raise ValueError(f"Subject {subject.id}: draws: expected at least 1, got {subject.draws}")
+    first = subject.wrt[0] if isinstance(subject.wrt, Sequence) and subject.wrt else subject.wrt or 0
+    if subject.graph is not None and (subject.layer or first != 0):
+        raise ValueError(
+            f"Subject {subject.id}: graph: the oracles differentiate a loss by args[0]; leave the graph out, or write "
+            "the subject as a loss with wrt=0"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -30,21 +30,24 @@ class Trial:
     or B + core (one slice per sample).
     """
 
-    subject: tuple[Callable[..., Any], ...]
+    subject: tuple[Any, ...]
+    """What runs, for `oracles.subject.on_balls`: callables, and objects whose methods are called."""
     value: Callable[[Sequence[Any]], Any]
     gradient: Callable[[Sequence[Any]], list[Any]]
     args: tuple[Any, ...]
     wrt: tuple[int, ...]
     gradient_needs_value: bool = False
     """Whether `value` has to be called before `gradient` at the same arguments, since it leaves a cache behind."""
+    labels: tuple[str, ...] = ()
+    """What each argument is called, where the signature of the first of `subject` does not say."""
+    pullback: Callable[[Sequence[Any]], tuple[list[Any], Callable[[], list[Any]]]] | None = None
+    """Of a layer: runs its forward, and gives the cotangents and a call that runs its backward on them, any number of
+    times on what that one forward left behind."""
 
     @cached_property
     def names(self) -> list[str]:
         """What each differentiated leaf is called: the parameter's own name, with its path in a container."""
-        try:
-            parameters = [p.name for p in inspect.signature(self.subject[0]).parameters.values()]
-        except (TypeError, ValueError):
-            parameters = []
+        parameters = self.labels or _parameter_names(self.subject[0])
         roots = [parameters[i] if i < len(parameters) else f"args[{i}]" for i in self.wrt]
         return [root + path for root, i in zip(roots, self.wrt, strict=True) for path, _ in leaves(self.args[i])]
 
@@ -81,6 +84,13 @@ class Trial:
         return len(batch) == 1 and all(a.ndim >= 1 and a.shape[0] == batch[0] for a in arrays)
 
 
+def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
 def _copy(leaf: Any) -> Any:
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
@@ -98,6 +108,17 @@ def _map_arrays(function: Callable[[Array], Any], value: Any) -> Any:
         return {k: _map_arrays(function, v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_map_arrays(function, v) for v in value)
+    return value
+
+
+def as_floats(value: Any) -> Any:
+    """The same structure with whole numbers as floats, which can be differentiated by. Arrays are handed through."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {key: as_floats(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(as_floats(item) for item in value)
     return value
 
 
@@ -148,6 +169,8 @@ def layer_trial(
     )
     sample = forward(*(map_leaves(_copy, a) for a in args))
     outputs, _ = _split(sample)
+    if not all(is_float_leaf(out) for out in outputs):
+        raise ContractError(f"forward: expected an array of floats, got {type(outputs[0]).__name__}")
     keeps_its_own_cache = not isinstance(sample, tuple) and not _accepts(backward, len(outputs) + len(args))
     random = np.random.default_rng(seed)
     cotangents = [random.standard_normal(np.shape(out)) for out in outputs]
@@ -161,17 +184,24 @@ def layer_trial(
         parts, _ = _split(forward(*arguments))
         return sum(np.sum(c * out) for c, out in zip(on(arguments), parts, strict=True))
 
-    def claimed(arguments: Sequence[Any]) -> list[Any]:
+    def pullback(arguments: Sequence[Any]) -> tuple[list[Any], Callable[[], list[Any]]]:
         made = forward(*arguments)
         _, cache = _split(made)
         given = on(arguments)
-        if isinstance(made, tuple):
-            result = backward(*given, cache)
-        else:
-            result = backward(*given) if keeps_its_own_cache else backward(*given, *arguments)
-        return _matched(result, [args[i] for i in positions], len(positions) == 1)
 
-    return Trial((forward, backward), value, claimed, tuple(args), positions)
+        def claimed() -> list[Any]:
+            if isinstance(made, tuple):
+                result = backward(*given, cache)
+            else:
+                result = backward(*given) if keeps_its_own_cache else backward(*given, *arguments)
+            return _matched(result, [args[i] for i in positions], len(positions) == 1)
+
+        return given, claimed
+
+    def gradient(arguments: Sequence[Any]) -> list[Any]:
+        return pullback(arguments)[1]()
+
+    return Trial((forward, backward), value, gradient, tuple(args), positions, pullback=pullback)
 
 
 def _accepts(function: Callable[..., Any], count: int) -> bool:
@@ -197,8 +227,9 @@ def _split(made: Any) -> tuple[tuple[Any, ...], Any]:
 def _matched(gradient: Any, arguments: list[Any], single: bool) -> list[Any]:
     try:
         if single:
-            one = len(arguments) == 1 and isinstance(gradient, tuple) and len(gradient) == 1
-            return match(gradient[0] if one and is_float_leaf(arguments[0]) else gradient, arguments[0])
+            if isinstance(gradient, tuple) and len(gradient) == 1 and is_float_leaf(arguments[0]):
+                raise ValueError("gradient: expected an array, got a tuple of one; return it without the comma")
+            return match(gradient, arguments[0])
         return match(gradient, tuple(arguments))
     except ValueError as error:
         raise ContractError(str(error)) from None
