@@ -130,12 +130,11 @@ def _version(name: str) -> str:
         return "absent"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """With --subject the gate tries the submissions alone: the house's own subjects are no news then."""
-    if config.option.subject:
-        keep = [i for i in items if "submission" in getattr(i, "fixturenames", ()) or not i.path.is_relative_to(GATE)]
-        config.hook.pytest_deselected(items=[i for i in items if i not in keep])
-        items[:] = keep
+    if collection_path.parent == GATE and collection_path.name.startswith("test_"):
+        return (collection_path.name == "test_submissions.py") != bool(config.option.subject) or None
+    return None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -149,7 +148,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "configuration": [pytest.param(c, id=c.id) for c in CONFIGURATIONS],
     }
     if "submission" in metafunc.fixturenames:
-        rows["submission"] = [pytest.param(path, id=path.stem) for path in submissions(option.subject)]
+        rows["submission"] = [pytest.param(item, id=item[0]) for item in submissions(option.subject).items()]
     for name in [n for n in metafunc.fixturenames if n in rows]:
         metafunc.parametrize(name, rows[name])
     if "subject" in metafunc.fixturenames:
@@ -190,7 +189,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     records: list[Any] = [
         value for r in reports if r.when == "call" for name, value in r.user_properties if name == PROPERTY
     ]
-    for title, rows in tables(records):
+    for title, rows in tables(records, config.get_terminal_writer().fullwidth):
         terminalreporter.section(title, sep="-")
         for line in aligned(rows):
             terminalreporter.write_line(line)

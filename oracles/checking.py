@@ -152,9 +152,18 @@ def examine(make: Callable[[Sequence[Any]], Trial], args: Sequence[Any], subject
         nothing = Certificate(Ruling.NOT_CERTIFIABLE, reason=void)
         return Verdict(subject, (*findings, note, finding), nothing, agreement)
     findings.append(Finding("certificate", _result_of(certificate), str(certificate)))
+    if certificate.ruling is Ruling.WRONG:
+        findings.extend(_diagnosis(trial, certificate))
     if certificate.ok and rounding is not None:
         findings.append(_in_floats(trial, value, floats, certificate, rounding))
     return Verdict(subject, tuple(findings), certificate)
+
+
+def _diagnosis(trial: Trial, certificate: Certificate) -> list[Finding]:
+    from oracles.diagnosis import diagnose  # only for what is wrong: it takes the mutation library
+
+    cause = diagnose(trial, certificate)
+    return [Finding("diagnosis", Result.NOTE, str(cause) if cause else "no single mistake that is known explains it")]
 
 
 def _result_of(certificate: Certificate) -> Result:

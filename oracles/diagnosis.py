@@ -10,6 +10,7 @@ they fit nothing either, nothing is claimed.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from oracles.ball import balls, lift
 from oracles.certificate import Certificate, certify_trial
 from oracles.diagnosis_values import explained_by_values
 from oracles.mutation import Mutant, made_by
+from oracles.mutation_operators import Operator
 from oracles.reachable import subject_functions
 from oracles.repair_operators import NUDGE, REPAIRS, SUBTLE
 from oracles.subject import on_balls
@@ -31,11 +33,11 @@ from oracles.trial import Array, Trial
 DIRECTIONS = 2
 CLOSE = 1e-9
 """How near a repaired gradient must come in floats, relative to the sum of its terms, before it is put to the proof."""
-MOST_TRIED = 1500
+MOST_TRIED = 2500
 """Repairs tried in floats before the search is given up."""
 MOST_PROVED = 25
 MOST_PLACES = 4
-_DERIVATIVE = re.compile(r"_?(d[A-Z_a-z]|grad|delta|self\.d|self\.grad)")
+_DERIVATIVE = re.compile(r"_?(d[A-Z_a-z]|grad|delta|return|self\.d|self\.grad)")
 """How the name of a derivative begins where people write one."""
 
 
@@ -78,7 +80,8 @@ def diagnose(trial: Trial, certificate: Certificate) -> Diagnosis | None:
     `certificate` is that of `trial`. While it searches, the subject's functions run edited code; they are put back.
     """
     wrong: set[Entry] = {(w.parameter, w.index) for w in certificate.wrong}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # edited code may average over nothing
         try:
             functions = _suspects(trial)
             places = _places(trial, functions, wrong)
@@ -99,13 +102,12 @@ def _repaired(trial: Trial, places: Sequence[_Place], functions: Sequence[Functi
     value = trial.value(trial.arguments(lifted=False))
     subtle = probe.accepts(trial)  # off by less than floats can tell, so that each repair has to be put to the proof
     tried = proved = 0
-    everywhere = [] if subtle else [_Place(f, None) for f in functions]
-    for place in (*places[:MOST_PLACES], *everywhere):
-        for repair in made_by(SUBTLE if subtle else REPAIRS, place.function, place.lines):
+    for (function, lines, _), operators in _rounds(places, functions, subtle):
+        for repair in made_by(operators, function, lines):
             tried += 1
             if tried > MOST_TRIED or proved > MOST_PROVED:
                 return None
-            with _swapped(place.function, repair) as possible:
+            with _swapped(function, repair) as possible:
                 if not possible or not probe.accepts(trial):
                     continue
                 if not np.array_equal(trial.value(trial.arguments(lifted=False)), value, equal_nan=True):
@@ -113,17 +115,32 @@ def _repaired(trial: Trial, places: Sequence[_Place], functions: Sequence[Functi
                 proved += 1
                 made = certify_trial(lambda: trial)
                 if made.ok:
-                    return _Repair(repair, place.function, made)
+                    return _Repair(repair, function, made)
     return None
+
+
+def _rounds(
+    places: Sequence[_Place], functions: Sequence[FunctionType], subtle: bool
+) -> Iterator[tuple[_Place, Sequence[Operator]]]:
+    """Where to try which repairs: round by round, and in each the likeliest lines first."""
+    likely = places[:MOST_PLACES]
+    if subtle:
+        yield from ((place, SUBTLE) for place in likely)
+        return
+    everywhere = [_Place(function, None) for function in functions]
+    quick, *rounds = REPAIRS
+    yield from ((place, quick) for place in (*likely, *everywhere))
+    yield from ((place, operators) for operators in rounds for place in likely if place.exactly)
+    yield from ((place, operators) for operators in rounds for place in everywhere)
 
 
 def _suspects(trial: Trial) -> list[FunctionType]:
     """The functions that the gradient calls and the loss does not; or those of both, if they share all they have."""
     forward, backward = trial.subject[0], trial.subject[1:]
     of_loss = subject_functions([forward])
-    of_gradient = [f for f in subject_functions(backward) if _is_editable(f)]
+    of_gradient: list[FunctionType] = [f for f in subject_functions(backward) if _is_editable(f)]
     alone = [f for f in of_gradient if f not in of_loss]
-    return sorted(alone, key=_position) + sorted((f for f in of_gradient if f in of_loss), key=_position)
+    return sorted(alone or of_gradient, key=_position)
 
 
 def _position(function: FunctionType) -> tuple[str, int]:
@@ -274,20 +291,22 @@ _SAID = {
 
 
 def _told(repair: _Repair) -> Diagnosis:
-    edit, digits = repair.edit, repair.certificate.digits
+    edit, function, certificate = repair
+    digits = certificate.digits
     told = "all digits" if np.isinf(digits) else f"{digits:.0f} digits"
     proof = f"with `{edit.after}` for `{edit.before}` it is certified to {told}"
-    text = f"{_at(edit, repair.function)}\n{_reason(edit)}: {proof}"
+    text = f"{_at(edit, function)}\n{_reason(edit)}: {proof}"
     return Diagnosis(text, edit.filename, edit.line, edit.before, edit.after)
 
 
 def _with_place(words: str, places: Sequence[_Place]) -> Diagnosis:
-    """The words, with the line that the wrong entries and no others depend on, if there is one."""
-    for function, lines, exactly in places[:1]:
-        if exactly and lines:
-            [edit] = [n for n in made_by([NUDGE], function, lines)][:1]
-            return Diagnosis(f"{words}\nthey depend on {_at(edit, function)}", edit.filename, edit.line)
-    return Diagnosis(words)
+    """The words, with the one line that the wrong entries and no others depend on, if there is one."""
+    exactly = [place for place in places if place.exactly and place.lines]
+    if len(exactly) != 1:
+        return Diagnosis(words)
+    function, lines, _ = exactly[0]
+    edit = made_by([NUDGE], function, lines)[0]
+    return Diagnosis(f"{words}\nthey depend on {_at(edit, function)}", edit.filename, edit.line)
 
 
 def _at(edit: Mutant, function: FunctionType) -> str:

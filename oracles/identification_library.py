@@ -102,7 +102,7 @@ def _fraction(name: str, *usual: float) -> Hyperparameter:
 
 
 def _epsilon(*usual: float) -> Hyperparameter:
-    return Hyperparameter("epsilon", (*usual, 1e-10, 1e-6, 1e-4, 1e-2, 0.0))
+    return Hyperparameter("epsilon", (*usual, 1e-10, 1e-6, 1e-4, 1e-3, 1e-2, 0.0))
 
 
 RATE = Hyperparameter("learning_rate", (1e-3,), zero=False, largest=1e6)

@@ -11,7 +11,7 @@ from oracles.identification_replay import Array, Candidate, Course, replay
 
 __all__ = ["search"]
 
-_STARTS = 12
+_STARTS = 30
 _KEPT = 4
 _TOGETHER = 3
 _ITERATIONS = 50

@@ -1,42 +1,69 @@
-"""The child process in which a submission runs: `python -m oracles.isolated FILE RESULTS DRAWS SEED [SKIP ...]`.
+"""The child process in which one subject runs: `python -m oracles.isolated FILE FOLDER DRAWS SEED NUMBER`.
 
-It writes one JSON object on each line of RESULTS, flushed at once, so that the parent knows what was going on when a
-subject hangs or takes the process down with it. Whatever the subject prints goes to the child's own output.
+It tells what it does in FOLDER/events.jsonl, one JSON object on each line, written at once: so the parent knows what
+was going on when a subject hangs or takes the process down with it. Where that was is left in FOLDER/stack.txt, also on
+SIGABRT. Whatever the subject prints goes to the child's own output.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import os
+import resource
 import sys
+import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from oracles.submission import BrokenSubmissionError, subjects_in, tryings
+from oracles.submission import BrokenSubmissionError, draws_of, subjects_in, tried
 
-
-def main(file: str, results: str, draws: str, seed: str, *skip: str) -> None:
-    """Try every subject of a file but those to skip. Events: subjects, broken, trying, tried, done."""
-    with open(results, "a", encoding="utf-8") as out:
-        path = Path(file)
-        try:
-            found = subjects_in(path)
-        except BrokenSubmissionError as error:
-            _tell(out, "broken", reason=str(error))
-            return
-        _tell(out, "subjects", ids=[s.id for s in found])
-        for subject in found:
-            if subject.id in skip:
-                continue
-            _tell(out, "trying", subject=subject.id)
-            for trying in tryings(subject, path, int(draws), int(seed)):
-                _tell(out, "tried", **trying.as_dict())
-        _tell(out, "done")
+EVENTS, STACK = "events.jsonl", "stack.txt"
+MEMORY = 4 * 2**30
+"""Bytes that a subject may allocate: a MemoryError at its own line is better than a machine out of memory."""
 
 
-def _tell(out: TextIO, event: str, **what: Any) -> None:
-    out.write(json.dumps({"event": event, **what}) + "\n")
-    out.flush()
+def main(file: str, folder: str, draws: str, seed: str, number: str) -> None:
+    """Try the subject with this number of a file. Events: broken, or subjects and then trying, tried, ..., done."""
+    path, out = Path(file), os.open(Path(folder, EVENTS), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def tell(event: str, **what: Any) -> None:
+        os.write(out, (json.dumps({"event": event, **what}) + "\n").encode())
+
+    try:
+        found = subjects_in(path)
+    except BrokenSubmissionError as error:
+        tell("broken", reason=str(error))
+        return
+    tell("subjects", ids=[s.id for s in found])
+    subject = found[int(number)]
+    for draw in draws_of(subject, int(draws), int(seed)):
+        tell("trying", draw=draw.id)
+        tell("tried", **tried(subject, draw, path).as_dict())
+    tell("done")
+
+
+def _limit(what: int, most: int) -> None:
+    """Never more than is allowed already."""
+    _, hard = resource.getrlimit(what)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    arguments = sys.argv[1:]
+    sys.argv[:] = arguments[:1]  # the subject's file finds itself where a script does,
+    sys.path.insert(0, str(Path(arguments[0]).parent))  # and its neighbours
+    faulthandler.enable(open(Path(arguments[1], STACK), "w"), all_threads=False)  # noqa: SIM115  (for good)
+    _limit(resource.RLIMIT_DATA, MEMORY)
+    _limit(resource.RLIMIT_CORE, 0)
+    code = 1
+    try:
+        main(*arguments)
+        code = 0
+    except BaseException:  # a subject has damaged what this process needs
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)  # at once, whatever threads and exit handlers a subject has left behind

@@ -12,7 +12,7 @@ import numpy as np
 from oracles.ball import BallArray, lift
 from oracles.checking import Finding, Result, Verdict, examine, judged, name_of, same, settled
 from oracles.reachable import is_foreign
-from oracles.tree import leaves, match
+from oracles.tree import is_float_leaf, leaves, map_leaves, match
 from oracles.trial import Array, ContractError, Trial, as_floats
 
 __all__ = ["check_object", "examine_object"]
@@ -82,7 +82,7 @@ def _subject_name(net: Any, backward: Callable[..., Any]) -> str:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a parameter is, and what is there."""
+    """Where a parameter is, and what is there: the object's own arrays."""
 
     key: Any
     """In the dict of gradients."""
@@ -118,12 +118,11 @@ class _OnTrial:
 
     def with_parameters(self, parameters: Sequence[Any]) -> Any:
         """A copy of the object with other parameters. On balls, if they are: then so are the arrays that it keeps."""
-        new = [[leaf for _, leaf in leaves(p)] for p in parameters]
-        on_balls = any(isinstance(leaf, BallArray) for part in new for leaf in part)
+        old = [leaf for place in self.places for _, leaf in leaves(place.value)]
+        new = [leaf for parameter in parameters for _, leaf in leaves(parameter)]
+        on_balls = any(isinstance(leaf, BallArray) for leaf in new)
         instead: dict[int, Any] = {id(a): lift(a) for a in _arrays(self.net)} if on_balls else {}
-        for place, part in zip(self.places, new, strict=True):
-            old = [leaf for _, leaf in leaves(_read(self.net, place.path))]
-            instead |= {id(a): b for a, b in zip(old, part, strict=False) if isinstance(a, np.ndarray)}
+        instead |= {id(a): b for a, b in zip(old, new, strict=True) if isinstance(a, np.ndarray)}
         net = _copied(self.net, instead)
         for place, parameter in zip(self.places, parameters, strict=True):
             _write(net, place.path, parameter)
@@ -151,46 +150,61 @@ def _gradients(net: Any, made: Any) -> Mapping[Any, Any]:
         return made
     came = "an empty dict" if isinstance(made, Mapping) else type(made).__name__
     raise TypeError(
-        f"backward: expected a dict from parameter names to gradients, returned or left in "
-        f"{type(net).__name__}.gradients or .grads, got {came}; return one, such as lambda net, x, y: {{'W': net.dW, 'b': net.db}}"
+        f"backward: expected a dict from parameter names to gradients, returned or left in .gradients or .grads of the "
+        f"{type(net).__name__}, got {came}; return one, such as lambda net, x, y: {{'W': net.dW, 'b': net.db}}"
     )
 
 
 def _conduct(on_trial: _OnTrial, args: Sequence[Any]) -> Iterator[Finding]:
     """What the object does beside giving the right numbers. Raises ValueError for what is no parameter."""
+    if overwritten := _overwritten(on_trial, args):
+        raise ValueError(
+            f"gradient: expected parameters, got {', '.join(overwritten)}, which the loss overwrites; "
+            "leave it out of the dict"
+        )
     values = [place.value for place in on_trial.places]
     net, given = on_trial.with_parameters(copy.deepcopy(values)), copy.deepcopy(tuple(args))
     on_trial.loss(net, *given)
-    if overwritten := _moved(net, on_trial.places):
-        raise ValueError(
-            f"gradient: {', '.join(overwritten)} is overwritten when the loss is called, so it is no parameter; "
-            "leave it out of the dict"
-        )
     first = copy.deepcopy(on_trial.matched(_gradients(net, on_trial.backward(net, *given))))
-    moved = _moved(net, on_trial.places)
+    moved = _moved(net, on_trial.places, values)
     advice = "return the gradients, and update the parameters elsewhere"
     yield judged("parameters kept", not moved, "", f"backward changes {', '.join(moved)}: {advice}")
     try:
         again = on_trial.matched(_gradients(net, on_trial.backward(net, *given)))
         differs = not all(same(a, b) for a, b in zip(first, again, strict=True))
     except Exception as error:  # of any kind: whatever it is, it is what a second backward gives
-        again, differs = [], True
+        differs = True
         reason = f"{type(error).__name__}: {error}"
     else:
-        reason = "other gradients: it adds to what is there, or changes what the forward stored"
+        reason = "another gradient: it adds to what is there, or changes what the forward stored"
     if differs:
-        yield Finding("backward again", Result.NOTE, f"a second backward after one forward gives {reason}")
+        yield Finding("second backward", Result.NOTE, f"after one forward it gives {reason}")
     if uncovered := list(_uncovered(on_trial, args)):
         yield Finding("not covered", Result.NOTE, f"the loss depends on {', '.join(uncovered)}, which has no gradient")
 
 
-def _moved(net: Any, places: Sequence[_Place]) -> list[str]:
-    """The parameters that are no longer what they were."""
-    now = [(place, dict(leaves(_read(net, place.path)))) for place in places]
-    then = [dict(leaves(place.value)) for place in places]
+def _overwritten(on_trial: _OnTrial, args: Sequence[Any]) -> list[str]:
+    """The parameters that the loss itself sets, as a forward sets `net.x`: seen where they are not what it sets."""
+    elsewhere = [map_leaves(_elsewhere, place.value) for place in on_trial.places]
+    net = on_trial.with_parameters(copy.deepcopy(elsewhere))
+    try:
+        on_trial.loss(net, *copy.deepcopy(tuple(args)))
+    except Exception:  # of any kind: elsewhere may be outside the loss's domain
+        return []
+    return _moved(net, on_trial.places, elsewhere)
+
+
+def _elsewhere(leaf: Any) -> Any:
+    return leaf * 1.25 + 0.5
+
+
+def _moved(net: Any, places: Sequence[_Place], values: Sequence[Any]) -> list[str]:
+    """The parameters whose values are no longer these."""
+    now = [dict(leaves(_read(net, place.path))) for place in places]
+    then = [dict(leaves(value)) for value in values]
     return [
         place.name
-        for (place, new), old in zip(now, then, strict=True)
+        for place, new, old in zip(places, now, then, strict=True)
         if new.keys() != old.keys() or not all(same(new[path], old[path]) for path in old)
     ]
 
@@ -198,18 +212,19 @@ def _moved(net: Any, places: Sequence[_Place]) -> list[str]:
 def _uncovered(on_trial: _OnTrial, args: Sequence[Any]) -> Iterator[str]:
     """Attributes with floats that the loss depends on, besides the parameters."""
     paths = {place.path[:1] for place in on_trial.places}
+    arrays = {id(a) for place in on_trial.places for _, a in leaves(place.value) if isinstance(a, np.ndarray)}
     values = [place.value for place in on_trial.places]
 
     def value_with(path: Path | None) -> Any:
         net = on_trial.with_parameters(copy.deepcopy(values))
         if path is not None:
-            _write(net, path, _read(net, path) * 1.25 + 0.5)
+            _write(net, path, _elsewhere(_read(net, path)))
         return np.array(on_trial.loss(net, *copy.deepcopy(tuple(args))), dtype=np.float64)
 
     usual = value_with(None)
     for name, attribute in _attributes(on_trial.net).items():
         path: Path = (("attribute", name),)
-        if path in paths or not (isinstance(attribute, float) or _is_float_array(attribute)):
+        if path in paths or id(attribute) in arrays or not is_float_leaf(attribute):
             continue
         try:
             differs = not same(value_with(path), usual)
@@ -252,9 +267,10 @@ def _path(net: Any, stores: Mapping[str, Mapping[Any, Any]], key: Any) -> Path:
             first = ".".join(str(step) for _, step in found[0])
             raise ValueError(f"gradient: {key!r} could be {places}; say which with a key such as {first!r}")
     holds = [name for name, value in _attributes(net).items() if _holds_numbers(value) and name not in _GRADIENTS]
+    listed = ", ".join(sorted(holds)) or "there are none"
     raise ValueError(
-        f"gradient: {key!r} names no numbers in {type(net).__name__}; expected the name of an attribute, or of an "
-        f"entry of a dict attribute. Numbers are in {', '.join(sorted(holds)) or 'none'}. Leave out what is no parameter"
+        f"gradient: expected names of attributes with numbers in them ({listed}), "
+        f"or of entries of dict attributes, got {key!r}; leave out what is no parameter of the {type(net).__name__}"
     )
 
 
@@ -335,7 +351,7 @@ def _arrays(net: Any) -> list[Array]:
         if id(thing) in seen:
             continue
         seen[id(thing)] = thing
-        if _is_float_array(thing):
+        if isinstance(thing, np.ndarray) and is_float_leaf(thing):
             found.append(thing)
         elif isinstance(thing, Mapping):
             waiting.extend(thing.values())
@@ -344,10 +360,6 @@ def _arrays(net: Any) -> list[Array]:
         elif not isinstance(thing, type) and not is_foreign(type(thing).__module__):
             waiting.extend(_attributes(thing).values())
     return found
-
-
-def _is_float_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
 def _holds_numbers(value: Any) -> bool:

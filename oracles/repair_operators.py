@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from itertools import combinations_with_replacement
+from types import UnionType
 
 from oracles.mutation_body import Body, Edit
 from oracles.mutation_operators import OPERATORS, Operator
 
 _UNDONE_BY_NOTHING = {"stale-cache", "in-place", "float32", "scale-result", "scale-constant", "ignore-upstream"}
-_MOST_NAMES = 20
+_MOST_NAMES = 14
 _MOST_TERMS = 10
 
 
@@ -41,11 +42,11 @@ def nudge(body: Body) -> Iterator[Edit]:
 
 
 def missing_term(body: Body) -> Iterator[Edit]:
-    """A summand is missing: an intermediate, or the product of two."""
-    for node, name in _results(body):
+    """A summand is missing, of a result or of a factor: 1, an intermediate, or the product of two."""
+    for node, name in (*_results(body), *_operands(body, ast.Mult | ast.Div)):
         names = _intermediates(body, node)[:_MOST_TERMS]
         pairs = [f"{a} * {b}" for a, b in combinations_with_replacement(names, 2)]
-        for term in (*names, *pairs):
+        for term in ("1", *names, *pairs):
             for sign in ("+", "-"):
                 yield body.expression(node, f"{body.operand(node)} {sign} {term}", f"{sign} {term} in {name}")
 
@@ -97,11 +98,13 @@ def _results(body: Body) -> Iterator[tuple[ast.expr, str]]:
 def _terms(body: Body) -> Iterator[tuple[ast.expr, str]]:
     """Results, and the terms of sums in them."""
     yield from _results(body)
+    yield from ((n, name) for n, name in _operands(body, ast.Add | ast.Sub) if not isinstance(n, ast.Constant))
+
+
+def _operands(body: Body, operators: type[ast.operator] | UnionType) -> Iterator[tuple[ast.expr, str]]:
     for node in body.all(ast.BinOp):
-        if isinstance(node.op, ast.Add | ast.Sub):
-            for side in (node.left, node.right):
-                if not isinstance(side, ast.Constant):
-                    yield side, ast.unparse(side)
+        if isinstance(node.op, operators):
+            yield from ((side, ast.unparse(side)) for side in (node.left, node.right))
 
 
 def _intermediates(body: Body, node: ast.expr) -> list[str]:
@@ -124,22 +127,27 @@ def _factors(body: Body, node: ast.expr) -> Iterator[str]:
     for v in _intermediates(body, node):
         yield v
         yield from (f"(1 - {v})", f"(1 - {v} * {v})", f"({v} * (1 - {v}))", f"({v} > 0)")
-        yield from (f"{v}.shape[0]", f"{v}.shape[1]", f"{v}.size", f"len({v})")
         if np is not None:
             yield from (f"{np}.{f}({v})" for f in ("cos", "sin", "exp", "sign"))
+        if v in body.parameters:
+            yield from (f"{v}.shape[0]", f"{v}.shape[1]", f"{v}.size", f"len({v})")
 
 
-REPAIRS = (
-    *(operator for name, operator in OPERATORS.items() if name not in _UNDONE_BY_NOTHING),
-    Operator("missing-factor", missing_factor),
-    Operator("other-number", other_number),
-    Operator("product-for-sum", product_for_sum),
-    Operator("missing-function", missing_function),
-    Operator("missing-reduction", missing_reduction),
-    Operator("missing-term", missing_term),
+_LATE = ("extra-factor", "shift-constant", "exponent", "exchange-name")
+"""Numbers may fit by chance, a batch of two for a factor of 2; and exchanged names are by far the most repairs."""
+EXCHANGES = tuple(
+    sorted(
+        (operator for name, operator in OPERATORS.items() if name not in _UNDONE_BY_NOTHING),
+        key=lambda operator: _LATE.index(operator.name) if operator.name in _LATE else -1,
+    )
 )
-"""In the order in which they are tried."""
-
-SUBTLE = tuple(operator for operator in REPAIRS if operator.name in ("drop-factor", "drop-term", "other-number"))
+REPAIRS = (
+    (*EXCHANGES[:-1], Operator("other-number", other_number), Operator("product-for-sum", product_for_sum)),
+    (EXCHANGES[-1], Operator("missing-function", missing_function), Operator("missing-reduction", missing_reduction)),
+    (Operator("missing-factor", missing_factor),),
+    (Operator("missing-term", missing_term),),
+)
+"""In rounds: what is quickly tried comes first."""
+SUBTLE = tuple(operator for operator in REPAIRS[0] if operator.name in ("drop-factor", "drop-term", "other-number"))
 """Undo errors too small for floats to see, one by one with a proof each."""
 NUDGE = Operator("nudge", nudge)

@@ -1,12 +1,14 @@
-"""A file with somebody's subjects: importing it, and trying each subject in it at every draw."""
+"""A file with somebody's subjects: importing it, and trying a subject in it at its draws."""
 
 from __future__ import annotations
 
 import importlib.util
+import random
+import re
 import sys
 import traceback
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +21,10 @@ from oracles.registration import Subject
 
 SCALES = (1.0, 0.1, 3.0, 0.01, 30.0)
 """Of the draws in turn: the last shows overflow."""
+OUTCOMES = ("broken", "wrong", "undecided", "compared", "right")
+"""From the worst to the best. `compared` is right as far as differences can tell, where balls cannot run the code."""
+_LONGEST = 400
+"""Characters of a subject's own message that are passed on."""
 
 
 class BrokenSubmissionError(Exception):
@@ -26,8 +32,17 @@ class BrokenSubmissionError(Exception):
 
 
 @dataclass(frozen=True)
-class Trying:
-    """What one draw of one subject came to. `outcome` is right, compared, undecided, wrong or broken."""
+class Draw:
+    """A point to try a subject at: weights of the size `scale`, drawn from `seed`."""
+
+    id: str
+    scale: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class DrawResult:
+    """What one draw of one subject came to: one of OUTCOMES, and why."""
 
     subject: str
     draw: str
@@ -40,19 +55,31 @@ class Trying:
         return asdict(self)
 
 
+def draws_of(subject: Subject, count: int, seed: int) -> list[Draw]:
+    """`count` draws, or as many as the subject takes at most, the SCALES in turn; the same for every subject."""
+    names = [(f"scale{SCALES[i % len(SCALES)]:g}-draw{i // len(SCALES)}", i) for i in range(count)]
+    return [Draw(n, SCALES[i % len(SCALES)], zlib.crc32(f"{seed}-{n}".encode())) for n, i in names[: subject.draws]]
+
+
 def subjects_in(path: Path) -> list[Subject]:
-    """The `Subject`s that a Python file defines at its top level, in order. Raises BrokenSubmissionError."""
-    module = _imported(path)
-    found = [value for value in vars(module).values() if isinstance(value, Subject)]
-    listed = [s for value in vars(module).values() if isinstance(value, list | tuple) for s in value]
-    found += [s for s in listed if isinstance(s, Subject)]
-    unique = list(dict.fromkeys(found))
-    if not unique:
+    """The `Subject`s that a Python file has at its top level, also in lists, tuples and dicts there, in order.
+
+    Imports the file, in whatever state that leaves this process: meant for one that does nothing else. Raises
+    BrokenSubmissionError.
+    """
+    found = {id(s): s for value in vars(_imported(path)).values() for s in _subjects(value)}
+    if not found:
         raise BrokenSubmissionError("defines no Subject; write `from oracles import Subject` and name one at top level")
-    ids = [s.id for s in unique]
+    ids = [s.id for s in found.values()]
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
         raise BrokenSubmissionError(f"two subjects are called {', '.join(twice)}; give each an id of its own")
-    return unique
+    return list(found.values())
+
+
+def _subjects(value: object) -> Iterator[Subject]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    yield from (s for s in (value if isinstance(value, list | tuple) else [value]) if isinstance(s, Subject))
 
 
 def _imported(path: Path) -> ModuleType:
@@ -61,35 +88,33 @@ def _imported(path: Path) -> ModuleType:
         raise BrokenSubmissionError("is not a Python file; give a .py file that defines a Subject")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    sys.path.insert(0, str(path.parent))  # so that it finds its neighbours, as it does when run
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever the file does is an answer about the file
+    except BaseException as error:  # SystemExit too: whatever the file does is an answer about the file
         raise BrokenSubmissionError(f"cannot be imported: {described(error, path)}") from error
-    finally:
-        sys.path.remove(str(path.parent))
     return module
 
 
-def tryings(subject: Subject, path: Path, draws: int, seed: int) -> Iterator[Trying]:
-    """One result for each draw; a subject that raises is broken at that draw, and nothing is raised here."""
-    for i in range(min(draws, subject.draws or draws)):
-        scale = SCALES[i % len(SCALES)]
-        draw = f"scale{scale:g}-draw{i // len(SCALES)}"
-        try:
-            yield _tried(subject, draw, scale, zlib.crc32(f"{seed}-{draw}".encode()))
-        except Exception as error:
-            yield Trying(subject.id, draw, "broken", described(error, path))
-
-
-def _tried(subject: Subject, draw: str, scale: float, seed: int) -> Trying:
-    args = subject.drawn(np.random.default_rng(seed), scale)
-    verdict = examine(lambda given: subject.trial(given, seed), args, subject.id, seed)
-    if subject.graph is not None and not verdict.wrong:
-        more = graph_findings(subject, args, seed)
-        verdict = Verdict(verdict.subject, (*verdict.findings, *more), verdict.certificate, verdict.agreement)
+def tried(subject: Subject, draw: Draw, path: Path) -> DrawResult:
+    """The result of one draw. What the subject raises, SystemExit included, makes it broken; nothing is raised here."""
+    random.seed(draw.seed)
+    np.random.seed(draw.seed)  # noqa: NPY002  (subjects may draw from the global generators: the same ones every time)
+    try:
+        verdict = _verdict(subject, draw)
+    except BaseException as error:  # see above
+        return DrawResult(subject.id, draw.id, "broken", described(error, path))
     digits = verdict.certificate.digits if verdict.certified and verdict.certificate else None
-    return Trying(subject.id, draw, _outcome(verdict), str(verdict), digits)
+    return DrawResult(subject.id, draw.id, _outcome(verdict), str(verdict), digits)
+
+
+def _verdict(subject: Subject, draw: Draw) -> Verdict:
+    args = subject.drawn(np.random.default_rng(draw.seed), draw.scale)
+    own = draw.seed + 1  # were it the draw's own, a layer's cotangents would be its first argument over again
+    verdict = examine(lambda given: subject.trial(given, own), args, subject.id, own)
+    if subject.graph is None or verdict.wrong:
+        return verdict
+    more = graph_findings(subject, args, own)
+    return Verdict(verdict.subject, (*verdict.findings, *more), verdict.certificate, verdict.agreement)
 
 
 def _outcome(verdict: Verdict) -> str:
@@ -101,9 +126,24 @@ def _outcome(verdict: Verdict) -> str:
 
 
 def described(error: BaseException, path: Path) -> str:
-    """The error, and the last line of the file at `path` that was on its way."""
-    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    """The error in one line, and the last line of the file at `path` that was on its way."""
+    try:
+        message = str(error)
+    except Exception:  # the subject's own exception class
+        message = "(its message cannot be read)"
+    text = in_one_line(f"{type(error).__name__}: {message}".rstrip(": "))
     if isinstance(error, SyntaxError):
-        return f"{text} at line {error.lineno}" if error.lineno and "line" not in str(error) else text
+        return f"{text} at line {error.lineno}" if error.lineno and "line" not in message else text
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
-    return f"{text} at line {frames[-1].lineno}, in {frames[-1].name}: {frames[-1].line}" if frames else text
+    return f"{text}, {place(frames[-1].lineno, frames[-1].name, frames[-1].line)}" if frames else text
+
+
+def place(line: int | None, function: str, source: str | None) -> str:
+    """Such as `at line 9, in backward: dx = 1 / 0`."""
+    return f"at line {line}, in {function}: {source}" if source else f"at line {line}, in {function}"
+
+
+def in_one_line(text: str) -> str:
+    """A message without line breaks, without addresses, which differ from run to run, and not too long."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", " ".join(text.split()))
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,29 @@ VERSION = 1
 
 def write_results(path: Path, reports: Iterable[pytest.TestReport], run: Mapping[str, Any]) -> None:
     """One record per subject and check, in the order of the tests' names. Folders of `path` are made if missing."""
-    records = sorted(
-        (r for report in reports for r in _records(report)), key=lambda r: (r["test"], r.get("subject", ""))
-    )
+    records = sorted((r for report in reports for r in _records(report)), key=lambda r: str(r["test"]))
+    content = _finite({"version": VERSION, "run": dict(run), "records": records})
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": VERSION, "run": dict(run), "records": records}, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def _records(report: pytest.TestReport) -> list[dict[str, Any]]:
-    if report.when != "call" and not report.failed:
+    """What a test left behind, or else that there was one; nothing for the parts before and after it that went well."""
+    if report.when != "call" and report.passed:
         return []
-    common = {"test": report.nodeid, "outcome": report.outcome}
-    if report.failed:
-        common["message"] = report.longreprtext
+    test: dict[str, Any] = {"test": report.nodeid, "outcome": report.outcome}
+    if not report.passed:
+        test["message"] = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
     found: list[Any] = [value for name, value in report.user_properties if name == PROPERTY]
-    return [{**_renamed(value), **common} for value in found] or [{"kind": "test", **common}]
+    return [{**test, **value} for value in found] or [{**test, "kind": "test"}]
 
 
-def _renamed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A submission's own outcome is its verdict; `outcome` is the test's."""
-    return {("verdict" if key == "outcome" else key): value for key, value in record.items()}
+def _finite(value: Any) -> Any:
+    """The same with null for what JSON has no number for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
+from oracles.submission import OUTCOMES
+
 Row = dict[str, Any]
+_WIDEST_NAME = 40
+_LEAST_EVIDENCE = 72
 
 
-def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
-    """(title, rows of cells with the header first) for each kind of record that is there."""
+def tables(records: Iterable[Row], width: int) -> Iterator[tuple[str, list[list[str]]]]:
+    """(title, rows of cells with the header first) for each kind of record that is there.
+
+    The messages of submissions may be long: they are cut so that a line fits `width`, if that leaves anything of them.
+    """
     kinds: dict[str, list[Row]] = defaultdict(list)
     for record in records:
         kinds[record["kind"]].append(record)
     if kinds["submission"]:
-        yield "submissions, the worst first", _submissions(kinds["submission"])
+        yield _count(kinds["submission"]), _submissions(kinds["submission"], width)
     if kinds["agreement"]:
         yield (
             "agreement (tolerances derived from rounding; worst digits over stable entries)",
@@ -35,20 +43,34 @@ def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
         yield "speed", _speed(kinds["speed"])
 
 
-def _submissions(records: list[Row]) -> list[list[str]]:
+def _count(records: list[Row]) -> str:
+    """Such as `submissions: 2 broken, 1 wrong, 97 right`."""
+    verdicts = [r["verdict"] for r in records]
+    return f"submissions: {', '.join(f'{verdicts.count(o)} {o}' for o in OUTCOMES if o in verdicts)}"
+
+
+def _submissions(records: list[Row], width: int) -> list[list[str]]:
+    """The worst first."""
     table = [["subject", "file", "verdict", "draws", "digits", "evidence"]]
-    order = ("broken", "wrong", "undecided", "compared", "right")
-    for r in sorted(records, key=lambda r: (order.index(r["outcome"]), r["subject"], r["file"])):
-        digits = f"{r['digits']:.1f}" if r.get("digits") is not None else ""
-        table.append([r["subject"], r["file"], r["outcome"], str(r["draws"]), digits, _gist(r["evidence"])])
-    return table
+    for r in sorted(records, key=lambda r: (OUTCOMES.index(r["verdict"]), r["subject"], r["file"])):
+        names = [_cut(r[name], _WIDEST_NAME) for name in ("subject", "file")]
+        digits = "" if r["digits"] is None else _digits(r["digits"])
+        table.append([*names, r["verdict"], str(r["draws"]), digits, "; ".join([*r["notes"], _gist(r)])])
+    left = width - sum(column + 2 for column in _widths(table)[:-1])
+    return [[*row, _cut(evidence, max(left, _LEAST_EVIDENCE))] for *row, evidence in table]
 
 
-def _gist(evidence: str) -> str:
-    """The line that says what is wrong, or what is right."""
-    lines = [line.strip() for line in evidence.splitlines()]
-    telling = [line for line in lines if " WRONG " in line or " open " in line]
-    return " ".join((telling or [*(x for x in lines if x.startswith("certificate")), *lines])[0].split())
+def _gist(record: Row) -> str:
+    """The finding that says what is wrong and where, or what is right, without its name."""
+    lines = record["evidence"].splitlines()
+    mark = {"right": "  certificate ", "compared": "  differences "}.get(record["verdict"], r".* (WRONG|open) ")
+    line = next((x for x in lines if re.match(mark, x)), lines[0])
+    gist = " ".join(re.sub(r"^  .*? (ok|WRONG|open) ", "", line).split())
+    return f"{record['draw']}: {gist}" if record["draw"] and record["verdict"] not in ("right", "compared") else gist
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _speed(records: list[Row]) -> list[list[str]]:
@@ -175,5 +197,9 @@ def _digits(digits: float) -> str:
 
 def aligned(rows: list[list[str]]) -> list[str]:
     """Cells in columns."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = _widths(rows)
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _widths(rows: list[list[str]]) -> list[int]:
+    return [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -1,53 +1,59 @@
-"""Every file of --subject is tried in a process of its own: each of its subjects gets a verdict or an explanation."""
+"""Every file of --subject is put on trial: each of its subjects gets a verdict or an explanation."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oracles.isolation import Report, try_file
-from tests.gate.verdicts import PROPERTY, rerun
-
-OUTCOMES = ("broken", "wrong", "undecided", "compared", "right")
-"""From the worst to the best."""
+from oracles.isolation import FileResult, SubjectResult, try_file
+from tests.gate.verdicts import PROPERTY
 
 
-def test_submission(submission: Path, seed: int, request: pytest.FixtureRequest) -> None:
+def test_submission(submission: tuple[str, Path], seed: int, request: pytest.FixtureRequest) -> None:
+    name, path = submission
     option = request.config.option
-    report = try_file(submission, option.draws, seed, option.time_limit)
-    rows = _rows(report)
-    request.node.user_properties.extend((PROPERTY, row) for row in rows)
-    bad = [row for row in rows if row["outcome"] not in ("right", "compared")]
-    if bad:
-        found = [f"{row['subject']} is {row['outcome']}{_at(row)}: {row['evidence']}" for row in bad]
-        pytest.fail("\n".join([*found, f"  rerun: {rerun(request)}"]), pytrace=False)
+    result = try_file(path, option.draws, seed, option.time_limit)
+    request.node.user_properties.extend((PROPERTY, row) for row in _rows(name, result))
+    if not result.ok:
+        options = f"--draws {option.draws} --seed {seed} --time-limit {option.time_limit:g}"
+        rerun = f"  rerun: pytest tests/gate --subject {shlex.quote(str(path))} {options}"
+        pytest.fail("\n".join([*_complaints(name, result), rerun]), pytrace=False)
 
 
-def _rows(report: Report) -> list[dict[str, Any]]:
-    """One for each subject: its worst draw, and of these the first."""
-    file: dict[str, Any] = {"kind": "submission", "file": report.path.name}
-    if report.broken:
-        return [file | {"subject": report.path.stem, "outcome": "broken", "draws": 0, "evidence": report.broken}]
-    rows = []
-    for subject in dict.fromkeys(t.subject for t in report.tryings):
-        tried = [t for t in report.tryings if t.subject == subject]
-        worst = min(tried, key=lambda t: OUTCOMES.index(t.outcome))
-        digits = [t.digits for t in tried if t.digits is not None]
-        rows.append(
-            file
-            | {
-                "subject": subject,
-                "outcome": worst.outcome,
-                "draws": sum(1 for t in tried if t.draw),
-                "draw": worst.draw,
-                "digits": min([*digits, 99.0]) if digits else None,  # 99 stands for all, as elsewhere
-                "evidence": "\n".join([worst.evidence, *(f"note: the file {note}" for note in report.notes)]),
-            }
+def _complaints(name: str, result: FileResult) -> list[str]:
+    """One for each subject that did not pass, which names it and what is wrong."""
+    if result.broken:
+        return [f"{name} {result.broken}"]
+    bad = [(s, s.worst) for s in result.subjects if not s.ok]
+    return [f"{s.subject} is {w.outcome}{f' at {w.draw}' if w.draw else ''}: {_evidence(s)}" for s, w in bad]
+
+
+def _rows(name: str, result: FileResult) -> list[dict[str, Any]]:
+    """One record for each subject; a file that gives none is its own."""
+    if result.broken:
+        nothing = {"draws": 0, "draw": "", "digits": None, "notes": []}
+        return [_row(name, Path(name).stem, "broken", f"{name} {result.broken}", **nothing)]
+    return [
+        _row(
+            name,
+            s.subject,
+            s.worst.outcome,
+            _evidence(s),
+            draws=len(s.draws),
+            draw=s.worst.draw,
+            digits=None if s.worst.digits is None else min(s.worst.digits, 99.0),  # 99 stands for all, as elsewhere
+            notes=list(s.notes),
         )
-    return rows
+        for s in result.subjects
+    ]
 
 
-def _at(row: dict[str, Any]) -> str:
-    return f" at {row['draw']}" if row.get("draw") else ""
+def _row(file: str, subject: str, verdict: str, evidence: str, **rest: Any) -> dict[str, Any]:
+    return {"kind": "submission", "file": file, "subject": subject, "verdict": verdict, "evidence": evidence, **rest}
+
+
+def _evidence(result: SubjectResult) -> str:
+    return "\n".join([result.worst.evidence, *(f"  note: {note}" for note in result.notes)])

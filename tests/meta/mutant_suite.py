@@ -29,10 +29,10 @@ from oracles import torch_optim
 from oracles.agreement import compare
 from oracles.certificate import certify_trial
 from oracles.checking import examine
-from oracles.errors import NotCertifiableError, UndecidedComparisonError
 from oracles.mutation import Mutant, mutants
 from oracles.mutation_equivalence import Evidence, equivalent
 from oracles.rounding import rounding_radii
+from oracles.tree import leaves
 from oracles.trial import Trial, loss_trial
 from reference.datasets import housing, moons
 from tests.gate.configurations import CONFIGURATIONS, Configuration
@@ -149,52 +149,49 @@ class Gradient:
         return loss_trial(self.loss, self.gradient, args, 0)
 
     @cached_property
-    def truth(self) -> Truth:
-        """Raises AssertionError if the original is not certified."""
+    def truths(self) -> list[tuple[Arguments, Truth]]:
+        """Point and edges, and what is true there. Raises AssertionError if the original is not certified."""
         certificate = certify_trial(lambda: self.trial(self.point))
         assert certificate.ok, f"{self.id}: {certificate}"
         radii = rounding_radii(self.trial(self.point))
         claimed = certificate.claimed[0]._a
         exact = np.array([float(ball.mid()) for ball in claimed.ravel()]).reshape(claimed.shape)
-        return Truth(radii.midpoint, exact, 2 * radii.value, radii.gradients[0] + np.abs(exact) * 2.0**-53)
+        truth = Truth(radii.midpoint, exact, 2 * radii.value, radii.gradients[0] + np.abs(exact) * 2.0**-53)
+        return [(self.point, truth), *((edge, self._in_floats(edge)) for edge in self.edges)]
 
-    @cached_property
-    def edge_truths(self) -> list[Truth]:
-        """The original's floats; what it computes where is another test's business."""
-        found = []
-        for args in self.edges:
-            with np.errstate(all="ignore"):
-                value, gradient = np.asarray(self.loss(*args)), np.asarray(self.gradient(*args))
-            found.append(Truth(value, gradient, 2.0**-48 * np.abs(value), 2.0**-48 * np.abs(gradient)))
-        return found
+    def _in_floats(self, args: Arguments) -> Truth:
+        """What the original computes; whether that is right is another test's business."""
+        with np.errstate(all="ignore"):
+            value, gradient = np.asarray(self.loss(*args)), np.asarray(self.gradient(*args))
+        return Truth(value, gradient, 2.0**-48 * np.abs(value), 2.0**-48 * np.abs(gradient))
 
     def mutants(self) -> Iterator[tuple[FunctionType, Mutant]]:
         """Each mutant with the function that it stands in for."""
         return ((function, mutant) for function in self.functions for mutant in mutants(written_out(function)))
 
     def judged(self, function: FunctionType, mutant: Mutant) -> Judgement:
-        made = mutant.build()
+        truths, made = self.truths, mutant.build()
         with standing_in(function, made):
-            refused = self._refused()
+            refused = self._refused(truths)
         return refused or self.equivalent(function, mutant.build())
 
-    def _refused(self) -> Refused | None:
+    def _refused(self, truths: Sequence[tuple[Arguments, Truth]]) -> Refused | None:
         try:
             with np.errstate(all="ignore"):
                 self.gradient(*copies(self.elsewhere))
-                pairs = zip((self.point, *self.edges), (self.truth, *self.edge_truths), strict=True)
-                found = [self._refused_in_floats(args, truth) for args, truth in pairs]
+                found = [self._refused_in_floats(args, truth) for args, truth in truths]
         except Exception:  # of any kind: a mutant may raise whatever it likes
             return Refused.CRASH
         if any(found):
             return next(filter(None, found))
         verdict = examine(lambda given: self.trial(tuple(given)), self.point, self.id, 0)
-        return Refused.CERTIFICATE if verdict.wrong or not self._agrees() else None
+        return Refused.CERTIFICATE if verdict.wrong or not self._agrees(*truths[0]) else None
 
     def _refused_in_floats(self, args: Arguments, truth: Truth) -> Refused | None:
         """Whether anything is off by much more than rounding, or a call leaves traces."""
         given = copies(args)
         value, cache = self.forward(*given)
+        saved = [np.array(leaf) for _, leaf in leaves(cache)]
         first = self.backward(cache, *given)
         if np.shape(first) != truth.gradient.shape or np.result_type(first) != np.float64:
             return Refused.SHAPE
@@ -203,20 +200,20 @@ class Gradient:
         if not all(compare(np.asarray(a), b, CLEARLY * radius).agrees for a, b, radius in pairs):
             return Refused.FLOATS
         again = self.backward(cache, *given)
-        left_alone = all(same_bits(a, b) for a, b in zip(given, args, strict=True))
-        return None if left_alone and same_bits(again, first) else Refused.CONDUCT
+        before, after = [*args, *saved, first], [*given, *(leaf for _, leaf in leaves(cache)), again]
+        return None if all(map(same_bits, before, after)) else Refused.CONDUCT
 
-    def _agrees(self) -> bool:
-        """Whether the floats are those of the truth up to rounding, as this formula rounds."""
+    def _agrees(self, args: Arguments, truth: Truth) -> bool:
+        """Whether the floats are those of the truth, up to what rounding does to the original and to the mutant."""
         with np.errstate(all="ignore"):
-            value, gradient = np.asarray(self.loss(*self.point)), np.asarray(self.gradient(*self.point))
+            value, gradient = (np.asarray(f(*copies(args))) for f in (self.loss, self.gradient))
         try:
-            own = rounding_radii(self.trial(self.point))
-        except (NotCertifiableError, UndecidedComparisonError):
-            return False
+            own, (ours,), _ = rounding_radii(self.trial(args))
+        except Exception:  # of any kind: what balls cannot run gets no allowance of its own
+            own, ours = np.zeros(value.shape), np.zeros(gradient.shape)
         pairs = (
-            (value, self.truth.value, self.truth.value_radius + own.value),
-            (gradient, self.truth.gradient, self.truth.gradient_radius + own.gradients[0]),
+            (value, truth.value, truth.value_radius + own),
+            (gradient, truth.gradient, truth.gradient_radius + ours),
         )
         return all(compare(*pair).agrees for pair in pairs)
 
@@ -251,17 +248,16 @@ def draw(seed: int, scale: float, *shape: int) -> Array:
 
 
 def _nine_weight(id: str, module: Any, functions: Sequence[Any], *edges: float) -> Gradient:
-    x, y = (array[:SAMPLES] for array in housing())
-
-    def at(seed: int, scale: float) -> Arguments:
-        return draw(seed, scale, SAMPLES, 9), x, y
+    def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
+        x, y = (array[:samples] for array in housing())
+        return draw(seed, scale, samples, 9), x, y
 
     return Gradient(
         id,
         module.forward,
         lambda cache, w, x, y: module.backward(w, x, cache),
         tuple(functions),
-        at(0, 1.0),
+        at(0, 1.0, SAMPLES + 1),
         at(1, 1.0),
         tuple(at(2, scale) for scale in edges),
         tuple(at(seed, scale) for seed, scale in ((3, 0.1), (4, 1.0), (5, 3.0))),
@@ -271,26 +267,26 @@ def _nine_weight(id: str, module: Any, functions: Sequence[Any], *edges: float) 
 def _example(example: chain_rule.Example) -> Gradient:
     """With the derivative by every node: the inputs, and a number added to each inner one."""
     moved, nodes = with_moves(example.forward)
-    leaves = [*example.variables, *example.constants]
-    names = [*leaves, *nodes]
+    inputs = [*example.variables, *example.constants]
+    names = [*inputs, *nodes]
 
     def forward(w: Array) -> tuple[Any, Any]:
         columns = [w[..., i] for i in range(len(names))]
-        value, cache = moved(*columns[: len(leaves)], dict(zip(nodes, columns[len(leaves) :], strict=True)))
+        value, cache = moved(*columns[: len(inputs)], dict(zip(nodes, columns[len(inputs) :], strict=True)))
         return value, cache
 
     def backward(cache: Any, w: Array) -> Array:
         gradients = example.backward(cache)
         return np.stack([gradients[name] for name in names], axis=-1)
 
-    def at(seed: int, scale: float) -> Arguments:
-        w = draw(seed, scale, SAMPLES, len(names))
-        w[:, len(leaves) :] = 0.0
+    def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
+        w = draw(seed, scale, samples, len(names))
+        w[:, len(inputs) :] = 0.0
         return (w,)
 
     beyond = tuple(at(seed, scale) for seed, scale in ((3, 0.1), (4, 3.0)))
     functions: Any = (example.backward,)
-    return Gradient(example.id, forward, backward, functions, at(0, 1.0), at(1, 1.0), (), beyond)
+    return Gradient(example.id, forward, backward, functions, at(0, 1.0, SAMPLES + 1), at(1, 1.0), (), beyond)
 
 
 def with_moves(forward: Callable[..., Any]) -> tuple[FunctionType, list[str]]:
@@ -298,18 +294,21 @@ def with_moves(forward: Callable[..., Any]) -> tuple[FunctionType, list[str]]:
     function: Any = forward
     (definition,) = ast.parse(inspect.getsource(function)).body
     assert isinstance(definition, ast.FunctionDef)
-    steps = [statement for statement in definition.body if isinstance(statement, ast.Assign)]
-    nodes = [ast.unparse(statement.targets[0]) for statement in steps]
-    for node, statement in zip(nodes, steps, strict=True):
+    made = [statement for statement in definition.body if isinstance(statement, ast.Assign)]
+    nodes = [ast.unparse(statement.targets[0]) for statement in made]
+    for node, statement in zip(nodes, made, strict=True):
         statement.value = ast.BinOp(statement.value, ast.Add(), ast.parse(f"moves[{node!r}]", mode="eval").body)
     definition.args.args.append(ast.arg("moves"))
     definition.name = f"moved_{definition.name}"
     return _compiled(ast.unparse(ast.fix_missing_locations(definition)) + "\n", definition.name, function), nodes
 
 
-def _tiny(id: str, gradient: Callable[..., Any], loss: Callable[..., Any], slope: Any, functions: Any) -> Gradient:
-    """The 1-1-1 network. Targets between 0 and 1 too: at 0 and 1 a square is the number itself."""
-    x, y = np.array([0.0, 1.0, 2.0, 3.0, -1.5, 0.5]), np.array([0.0, 1.0, 0.25, 0.75, 0.5, 1.0])
+X, Y = np.array([0.0, 1.0, 2.0, 3.0, -1.5, 0.5]), np.array([0.0, 1.0, 0.25, 0.75, 0.5, 1.0])
+"""Targets between 0 and 1 too: a square of 0 or 1 is the number itself."""
+
+
+def _tiny(id: str, loss: Callable[..., Any], slope: Any, functions: Any, *edges: Array) -> Gradient:
+    """The 1-1-1 network, with z1 above 0 nearly everywhere, and on its kink at the first edge where x = 0."""
 
     def forward(theta: Array, x: Array, y: Array) -> tuple[Any, Any]:
         return loss(theta, x, y), tiny_network.forward(theta, x, y)[1]
@@ -317,35 +316,34 @@ def _tiny(id: str, gradient: Callable[..., Any], loss: Callable[..., Any], slope
     def backward(cache: Any, theta: Array, x: Array, y: Array) -> Array:
         return tiny_network.backward(theta, x, y, cache, slope)
 
-    def at(seed: int, scale: float, b1: float | None = None) -> Arguments:
-        theta = draw(seed, scale, len(x), 4)
-        theta[:, 0] = np.abs(theta[:, 0]) * np.sign(x + 0.25)  # z1 above 0 nearly everywhere
-        if b1 is not None:
-            theta[:, 1] = b1
-        return theta, x, y
+    def at(seed: int, scale: float, samples: int = len(X)) -> Arguments:
+        theta = draw(seed, scale, samples, 4)
+        theta[:, 0] = np.abs(theta[:, 0]) * np.sign(X[:samples] + 0.25)
+        return theta, X[:samples], Y[:samples]
 
-    kink = at(2, 1.0, 0.0)
+    kink = at(2, 1.0)
+    kink[0][:, 1] = 0.0
+    ends = tuple((theta, X[: len(theta)], Y[: len(theta)]) for theta in edges)
     beyond = (at(3, 0.1), at(4, 3.0), at(5, 10.0))
-    return Gradient(id, forward, backward, functions, at(0, 1.0), at(1, 3.0), (kink,), beyond)
+    return Gradient(id, forward, backward, functions, at(0, 1.0, 5), at(1, 3.0), (kink, *ends), beyond)
 
 
 def _network(activation: str, criterion: str, functions: Sequence[Any]) -> Gradient:
-    """Layers that are square and such that are not, two outputs, and an edge with units at the kink."""
+    """Layers that are square and such that are not, two outputs, and an edge with a unit at the kink of ReLU."""
     net = mlp.MLP((2, 3, 3, 2), activation, criterion)
-    X = moons().X_train[:, :SAMPLES]
-    y = np.array([[0.0, 1.0, 0.25, 1.0], [1.0, 0.0, 0.5, 0.75]])
+    y = np.array([[0.0, 1.0, 0.25, 1.0, 0.5], [1.0, 0.0, 0.5, 0.75, 0.25]])
 
-    def at(seed: int, scale: float) -> Arguments:
-        return draw(seed, scale, net.parameters), X, y
+    def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
+        return draw(seed, scale, net.parameters), moons().X_train[:, :samples], y[:, :samples]
 
-    kink = at(2, 1.0)
-    kink[0][[0, 1, 6]] = 0.0  # the first hidden unit
+    kink = (np.abs(at(2, 1.0)[0]), *at(2, 1.0)[1:])
+    kink[0][[0, 1, 6]] = 0.0  # the first unit's weights and its bias
     return Gradient(
         f"mlp_{activation}_{criterion}",
         net.forward,
         lambda cache, theta, X, y: net.backward(theta, y, cache),
         tuple(functions),
-        at(0, 1.0),
+        at(0, 1.0, SAMPLES + 1),
         at(1, 1.0),
         (kink,),
         (at(3, 0.1), at(4, 3.0)),
@@ -353,42 +351,50 @@ def _network(activation: str, criterion: str, functions: Sequence[Any]) -> Gradi
 
 
 def _engine(
-    id: str,
-    graph: Callable[..., Value],
-    functions: Sequence[Any],
-    *,
-    positive: bool = False,
-    edges: Sequence[Sequence[float]] = (),
-    nodes: int = 2,
+    id: str, graph: Callable[..., Value], functions: Sequence[Any], *edges: float, positive: bool = False
 ) -> Gradient:
-    """A graph of Values over the last axis of w. Two calls of `backward` add up, and `zero_grad` forgets them."""
+    """A graph of Values a and b, columns of w, and of an array c. It is differentiated twice, which doubles every grad.
 
-    def forward(w: Array) -> tuple[Any, Any]:
-        leaves = [Value(w[..., i]) for i in range(nodes)]
-        root = graph(*leaves)
-        return root.data, (root, leaves)
+    The root's own grad, by which the others are divided, shows whether `zero_grad` reaches it.
+    """
 
-    def backward(cache: Any, w: Array) -> Array:
-        root, leaves = cache
+    def forward(w: Array, c: Array) -> tuple[Any, Any]:
+        nodes = [Value(w[..., i]) for i in range(2)]
+        root = graph(*nodes, c)
+        return root.data, (root, nodes)
+
+    def backward(cache: Any, w: Array, c: Array) -> Array:
+        root, nodes = cache
         root.zero_grad()
         root.backward()
         root.backward()
-        return np.stack([leaf.grad + 0 * w[..., 0] for leaf in leaves], axis=-1) / 2
+        return np.stack([node.grad + np.zeros_like(root.grad) for node in nodes], axis=-1) / root.grad[..., None]
 
-    def at(seed: int, scale: float) -> Arguments:
-        w = draw(seed, scale, SAMPLES, nodes)
-        return (np.abs(w) if positive else w,)
+    def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
+        w, c = draw(seed, scale, samples, 2), draw(seed, scale, samples)
+        return (np.abs(w), np.abs(c)) if positive else (w, c)
 
-    ends = tuple((np.array(rows, dtype=np.float64),) for rows in ([edges] if edges else []))
+    ends = tuple((np.full((SAMPLES, 2), value), draw(2, 1.0, SAMPLES)) for value in edges)
     beyond = (at(3, 0.1), at(4, 3.0))
-    return Gradient(f"engine_{id}", forward, backward, tuple(functions), at(0, 1.0), at(1, 1.0), ends, beyond)
+    return Gradient(f"engine {id}", forward, backward, tuple(functions), at(0, 1.0, 5), at(1, 1.0), ends, beyond)
+
+
+def _logit(distance: float) -> float:
+    """Where a prediction is so far from 1, to 1e-9 of that."""
+    return float(np.log1p(-distance) - np.log(distance))
 
 
 def _slope(table: Any, name: str) -> Any:
     return table[name].slope
 
 
-_nodes: Any = vars(Value)["children"].fget
+_children: Any = vars(Value)["children"].fget
+CLIP = logistic.PROBABILITY_CLIP
+NEAR_THE_CLIP = np.array([[1.0, 1.0, 0.0, side * _logit(CLIP + by)] for side in (1, -1) for by in (-5e-13, 5e-13)])
+"""Logits on either side of where the clipped loss turns flat, closer than 1e-12."""
+FAR = 800.0
+"""exp(800) overflows."""
+
 GRADIENTS = [
     _nine_weight("nine_weight", nine_weight, [nine_weight.backward]),
     _nine_weight(
@@ -397,47 +403,44 @@ GRADIENTS = [
     *map(_example, chain_rule.EXAMPLES),
     _tiny(
         "tiny_network",
-        tiny_network.gradient,
         tiny_network.loss,
         logistic.cross_entropy_slope,
         (tiny_network.backward, logistic.cross_entropy_slope, logistic.sigmoid),
     ),
     _tiny(
-        "tiny_network_clipped",
-        tiny_network.clipped_gradient,
+        "tiny_network clipped",
         tiny_network.clipped_loss,
         logistic.clipped_slope,
         (logistic.clipped_slope,),
+        NEAR_THE_CLIP,
     ),
     _network("tanh", "cross_entropy", [mlp.MLP.backward, _slope(mlp.ACTIVATIONS, "tanh"), mlp.pack, mlp.unpack]),
     _network("relu", "cross_entropy", [_slope(mlp.ACTIVATIONS, "relu")]),
     _network("sigmoid", "mse", [_slope(mlp.ACTIVATIONS, "sigmoid"), _slope(mlp.CRITERIA, "mse")]),
-    _engine("sum", lambda a, b: a + b, [Value.__add__]),
-    _engine("radd", lambda a, b: 2.5 + a + b, [Value.__radd__]),
-    _engine("difference", lambda a, b: a - b, [Value.__sub__]),
-    _engine("rsub", lambda a, b: 2.5 - a, [Value.__rsub__]),
-    _engine("product", lambda a, b: a * b, [Value.__mul__]),
-    _engine("rmul", lambda a, b: 2.5 * a, [Value.__rmul__]),
-    _engine("quotient", lambda a, b: a / b, [Value.__truediv__]),
-    _engine("rtruediv", lambda a, b: 0.1 / a, [Value.__rtruediv__]),
-    _engine("negative", lambda a, b: -a, [Value.__neg__]),
+    _engine("+", lambda a, b, c: a + b + c + 2.5, [Value.__add__]),
+    _engine("reflected +", lambda a, b, c: 2.5 + (c + a), [Value.__radd__]),
+    _engine("-", lambda a, b, c: a - b - c - 2.5, [Value.__sub__]),
+    _engine("reflected -", lambda a, b, c: 2.5 - (c - a), [Value.__rsub__]),
+    _engine("*", lambda a, b, c: a * b * c * 2.5, [Value.__mul__]),
+    _engine("reflected *", lambda a, b, c: 2.5 * (c * a), [Value.__rmul__]),
+    _engine("/", lambda a, b, c: a / b / c / 2.5, [Value.__truediv__]),
+    _engine("reflected /", lambda a, b, c: 2.5 / (c / a), [Value.__rtruediv__]),
+    _engine("negative", lambda a, b, c: -a, [Value.__neg__]),
+    _engine("** a number", lambda a, b, c: a**0.7 + a**3 + a**0 + a**-2, [Value.__pow__], positive=True),
+    _engine("** a number, at 0", lambda a, b, c: a**3 + b**0 + b**1, [Value.__pow__], 0.0),
+    _engine("** a node", lambda a, b, c: a**b + b**c, [Value.__pow__], positive=True),
+    _engine("** a node, at 0", lambda a, b, c: a ** (b + 2), [Value.__pow__], 0.0, positive=True),
+    _engine("reflected **", lambda a, b, c: 0.3**a + c**a, [Value.__rpow__], positive=True),
+    _engine("exp", lambda a, b, c: a.exp(), [Value.exp]),
+    _engine("log", lambda a, b, c: a.log(), [Value.log], positive=True),
+    _engine("sin", lambda a, b, c: a.sin(), [Value.sin]),
+    _engine("cos", lambda a, b, c: a.cos(), [Value.cos]),
+    _engine("tanh", lambda a, b, c: a.tanh(), [Value.tanh], FAR, -FAR),
+    _engine("sigmoid", lambda a, b, c: a.sigmoid(), [Value.sigmoid], FAR, -FAR),
+    _engine("relu", lambda a, b, c: a.relu(), [Value.relu], 0.0),
     _engine(
-        "power",
-        lambda a, b: a**b + a**0.7 + a**3 + a**0 + a**-2,
-        [Value.__pow__],
-        positive=True,
-    ),
-    _engine("rpow", lambda a, b: 0.3**a, [Value.__rpow__]),
-    _engine("exp", lambda a, b: a.exp(), [Value.exp]),
-    _engine("log", lambda a, b: a.log(), [Value.log], positive=True),
-    _engine("sin", lambda a, b: a.sin(), [Value.sin]),
-    _engine("cos", lambda a, b: a.cos(), [Value.cos]),
-    _engine("tanh", lambda a, b: a.tanh(), [Value.tanh], edges=[(800.0, 0.0), (-800.0, 0.0)]),
-    _engine("sigmoid", lambda a, b: a.sigmoid(), [Value.sigmoid], edges=[(800.0, 0.0), (-800.0, 0.0)]),
-    _engine("relu", lambda a, b: a.relu(), [Value.relu], edges=[(0.0, 0.0)]),
-    _engine(
-        "chain",
-        lambda a, b: (a * b + a.sin()) * (b + 2) * a,
-        [Value.backward, Value.zero_grad, scalar_engine.topological, scalar_engine.as_value, _nodes],
+        "chain rule",
+        lambda a, b, c: ((a * b) * (a * b) + a.sin()) * (b + c) * a,
+        [Value.backward, Value.zero_grad, scalar_engine.topological, scalar_engine.as_value, _children],
     ),
 ]

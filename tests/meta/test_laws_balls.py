@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,14 +102,16 @@ for _name in ("add", "sub", "mul", "truediv", "mod"):
 
 def rational(ball: arb) -> Fraction:
     """The midpoint or radius of a ball."""
-    mantissa, exponent = ball.man_exp()
-    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    mantissa, exponent = (int(part) for part in ball.man_exp())
+    return Fraction(mantissa << exponent) if exponent >= 0 else Fraction(mantissa, 1 << -exponent)
 
 
 def ball_of(value: Number) -> arb:
     """A ball around a number that is far narrower than any other here, exact if the denominator is a power of two."""
     with ctx.workprec(TRUTH):
-        return arb(fmpq(value.numerator, value.denominator)) if isinstance(value, Fraction) else arb(value)
+        if isinstance(value, Fraction):
+            return arb(fmpq(value.numerator, value.denominator))
+        return arb(value.item() if isinstance(value, np.generic) else value)
 
 
 def encloses(ball: arb, true: arb) -> bool:
@@ -128,14 +131,30 @@ class Nested(NamedTuple):
     """The same point as rationals."""
 
 
-def nested(centres: Arguments, width: int, random: np.random.Generator) -> Nested:
-    """Balls of radius 2^-width around the centres, balls inside of these, and a point in each of those, or on its rim."""
+Interval = tuple[float, float] | None
+
+
+def arguments(interval: Interval, random: np.random.Generator) -> Arguments:
+    """Floats, x and y of them from an interval if one is given."""
+    made = cases.arguments(random)
+    if interval is None:
+        return made
+    low, high = interval
+    x, y = random.uniform(low + 2.0**-10, high - 2.0**-10, (2, 3, 4))
+    return replace(made, x=x, y=y)
+
+
+@lru_cache(maxsize=16)
+def points(interval: Interval, seed: int, width: int) -> Nested:
+    """Random balls of radius 2^-width, balls inside of these, and a point in each of those or on its rim."""
+    random = np.random.default_rng(seed)
     made: tuple[dict[str, Array], ...] = ({}, {}, {}, {})
     radius = 2.0**-width
-    with ctx.workprec(TRUTH):  # exact: all are sums of floats
-        for name, values in vars(centres).items():
+    with ctx.workprec(TRUTH):  # exact, since all are short sums of floats
+        for name, values in vars(arguments(interval, random)).items():
             shape, size = np.shape(values), np.size(values)
-            off, share, at = random.integers(-8, 9, size) / 16, random.integers(0, 9, size) / 8, random.integers(-4, 5, size) / 4
+            off, share = random.integers(-8, 9, size) / 16, random.integers(0, 9, size) / 8
+            at = random.integers(-4, 5, size) / 4
             middle, reach = lift(np.ravel(values))._a, radius * (1 - abs(off)) * share
             inner = middle + radius * off
             point = inner + reach * at
@@ -151,12 +170,6 @@ _ball: Any = np.frompyfunc(arb, 2, 1)
 _exact: Any = np.frompyfunc(lambda ball: Exact(rational(ball)), 1, 1)
 
 
-def _objects(elements: list[Number], shape: tuple[int, ...]) -> Array:
-    flat = np.empty(len(elements), dtype=object)
-    flat[:] = elements
-    return flat.reshape(shape)
-
-
 def _on_balls(parts: dict[str, Array]) -> Arguments:
     made = {name: BallArray(part) if part.ndim else wrap(part.item()) for name, part in parts.items()}
     columns: Any = BallArray(np.ascontiguousarray(parts["strided"].T).repeat(2, axis=1))
@@ -170,16 +183,7 @@ class Operation(NamedTuple):
     """One call, and the interval that x and y are drawn from: anything, where there is none."""
 
     call: Call
-    interval: tuple[float, float] | None = None
-
-    def arguments(self, random: np.random.Generator) -> Arguments:
-        made = cases.arguments(random)
-        if self.interval is None:
-            return made
-        low, high = self.interval
-        margin = 2.0**-10
-        x, y = random.uniform(low + margin, high - margin, (2, 3, 4))
-        return replace(made, x=x, y=y)
+    interval: Interval = None
 
 
 def _in_place(operation: Callable[[Any, Any], Any], other: Callable[[Arguments], Any]) -> Call:
@@ -356,9 +360,10 @@ def on_rationals(name: str, call: Call, point: Arguments) -> list[Number] | None
         return None
 
 
-def decided(call: Evaluate | Any, *args: Any) -> list[Number] | None:
+def decided(evaluate: Evaluate, call: Call, arguments: Arguments) -> list[Number] | None:
+    """The elements of a result, or None if the balls leave a comparison open."""
     try:
-        return elements(call(*args))
+        return elements(evaluate(call, arguments))
     except UndecidedComparisonError:
         return None
 
@@ -367,45 +372,57 @@ def plainly(call: Call, arguments: Arguments) -> Any:
     return call(arguments)
 
 
-# --- the laws ---------------------------------------------------------------------------------------------------------
+@contextmanager
+def arithmetic(precision: int, **settings_of_mode: Any) -> Iterator[None]:
+    """Balls of so many bits, in a mode."""
+    before = dict(vars(mode))
+    with ctx.workprec(precision), np.errstate(all="ignore"):
+        vars(mode).update(settings_of_mode)
+        try:
+            yield
+        finally:
+            vars(mode).update(before)
+
+
+# --- points, parts and the whole --------------------------------------------------------------------------------------
+
+BEYOND = 0.5
+"""By how much of its radius the value on the whole may be exceeded by that on a part.
+
+Not by nothing: Arb encloses cosh, say, by a bound of its slope, and that of the part need not be the better one.
+"""
 
 
 def is_included(name: str, evaluate: Evaluate, operation: Operation, seed: int, width: int) -> None:
-    """f(x) is in f(X) and in f(Y), at every precision, exact or rounded as floats round."""
-    random = np.random.default_rng(seed)
-    at = nested(operation.arguments(random), width, random)
+    """f(x) is in f(X) and f(Y) at every precision, exact or rounded as floats round; f(X) is in f(Y)."""
+    at = points(operation.interval, seed, width)
     truth = on_rationals(name, operation.call, at.rational)
     if truth is None:
-        with ctx.workprec(TRUTH):
+        with arithmetic(TRUTH):
             truth = elements(operation.call(at.point))
-    truth = [true if isinstance(true, bool | str) else ball_of(true) for true in truth]
+    truth = [true if isinstance(true, str) else ball_of(true) for true in truth]
     for precision in PRECISIONS:
-        for ulps in (0.0, 4.0):
-            with ctx.workprec(precision), rounding(ulps):
-                whole = decided(evaluate, operation.call, at.whole)
-                part = decided(evaluate, operation.call, at.part)
-            assert whole is None or part is not None, f"{name} is decided on the whole and not on a part of it"
-            for found in (whole, part):
-                for value, true in zip(found or (), truth if found else (), strict=True):
-                    if isinstance(value, arb):
-                        assert encloses(value, true), f"{name} at {precision} bits: {value} does not enclose {true}"
-                    else:
-                        right = bool(true) if isinstance(value, bool) else true
-                        assert value == right, f"{name} at {precision} bits decides {value} for {right}"
-
-
-@contextmanager
-def rounding(ulps: float) -> Iterator[None]:
-    before = mode.ulps
-    mode.ulps = ulps
-    try:
-        yield
-    finally:
-        mode.ulps = before
+        with arithmetic(precision):
+            whole, part = (decided(evaluate, operation.call, a) for a in (at.whole, at.part))
+        with arithmetic(precision, ulps=4.0):
+            rounded = decided(evaluate, operation.call, at.whole)
+        assert whole is None or part is not None, f"{name} is decided on the whole and open on a part of it"
+        for found in filter(None, (whole, part, rounded)):
+            for value, true in zip(found, truth, strict=True):
+                if isinstance(value, arb):
+                    assert encloses(value, true), f"{name} at {precision} bits: {value} does not enclose {true}"
+                else:
+                    right = true != 0 if isinstance(value, bool | np.bool_) else true
+                    assert right == value, f"{name} at {precision} bits decides {value} where {right} is right"
+    for large, small in zip(whole or (), part if whole and part else (), strict=True):  # at the last precision
+        if isinstance(large, arb):
+            with ctx.workprec(TRUTH):
+                reach = large + arb(0, large.rad() * BEYOND)
+            assert encloses(reach, small), f"{name}: {small} on a part is not in {large} on the whole"
 
 
 @each_operation
-def test_values_at_points_are_enclosed(name: str) -> None:
+def test_values_at_points_and_on_parts_are_enclosed(name: str) -> None:
     def law(seed: int, width: int) -> None:
         for operation in OPERATIONS[name]:
             is_included(name, plainly, operation, seed, width)
@@ -413,9 +430,219 @@ def test_values_at_points_are_enclosed(name: str) -> None:
     holds(law, 4, seed=SEEDS, width=WIDTHS)
 
 
-def without_radii(result: Any, share: Fraction = Fraction(0)) -> Any:
-    """Radii dropped, or rounded inward."""
+def changed(result: Any, change: Callable[[arb], arb]) -> Any:
+    """A result with each of its finite balls changed."""
     if isinstance(result, BallArray):
-        kept = [exact_ball(rational(b.mid()), rational(b.rad()) * share) if b.is_finite() else b for b in result._a.flat]
-        return BallArray(_objects(kept, result._a.shape))
-    return type(result)(map(without_radii, result)) if isinstance(result, list | tuple) else result
+        with ctx.workprec(TRUTH):
+            return BallArray(np.frompyfunc(lambda b: change(b) if b.is_finite() else b, 1, 1)(np.atleast_1d(result._a)))
+    return type(result)(changed(r, change) for r in result) if isinstance(result, list | tuple) else result
+
+
+def with_radii(share: float) -> Evaluate:
+    """A broken evaluation: of every radius, some of it is lost."""
+    return lambda call, a: changed(call(a), lambda b: arb(b.mid(), b.rad() * share))
+
+
+@each_operation
+def test_no_operation_passes_without_its_radius(name: str) -> None:
+    for operation in OPERATIONS[name]:
+        with arithmetic(128):
+            found = elements(operation.call(points(operation.interval, 0, 20).whole))
+        if any(isinstance(b, arb) and b.is_finite() and b.rad() > 0 for b in found):  # else it decides, or makes constants
+
+            def law(seed: int, operation: Operation = operation) -> None:
+                is_included(name, with_radii(0.0), operation, seed, 20)
+
+            breaks(lambda seed: law(seed), "does not enclose", seed=SEEDS)
+
+
+def breaks_inclusion(name: str, evaluate: Evaluate, message: str, width: int = 3) -> None:
+    def law(seed: int) -> None:
+        for operation in OPERATIONS[name]:
+            is_included(name, evaluate, operation, seed, width)
+
+    breaks(law, message, seed=SEEDS)
+
+
+@pytest.mark.parametrize("name", ["ufunc-negative", "ufunc-exp", "__iadd__", "where", "sum", "ufunc-maximum"])
+def test_a_radius_rounded_inward_is_noticed(name: str) -> None:
+    share = 1 - 2.0**-20 if name == "ufunc-negative" else 0.5
+    breaks_inclusion(name, with_radii(share), "does not enclose")
+
+
+@pytest.mark.parametrize("name", ["ufunc-less", "argsort", "ufunc-floor", "ufunc-sign", "argmax"])
+def test_decisions_by_the_midpoint_are_noticed(name: str) -> None:
+    def by_midpoint(call: Call, arguments: Arguments) -> Any:
+        with arithmetic(53, by_midpoint=True):
+            return call(arguments)
+
+    breaks_inclusion(name, by_midpoint, "decides|does not enclose", width=0)
+
+
+def test_what_is_decided_on_the_whole_only_is_noticed() -> None:
+    def only_wide(call: Call, arguments: Arguments) -> Any:
+        if arguments.x._a[0, 0].rad() < 2.0**-3:
+            raise UndecidedComparisonError
+        return call(arguments)
+
+    breaks_inclusion("ufunc-sign", only_wide, "open on a part", width=3)
+
+
+def test_a_part_with_a_wider_value_is_noticed() -> None:
+    def wide_for_narrow(call: Call, arguments: Arguments) -> Any:
+        share = 4 if arguments.x._a[0, 0].rad() < 2.0**-3 else 1
+        return changed(call(arguments), lambda b: arb(b.mid(), b.rad() * share))
+
+    breaks_inclusion("ufunc-tanh", wide_for_narrow, "is not in", width=3)
+
+
+# --- narrow in, narrow out --------------------------------------------------------------------------------------------
+
+
+OF_ONE_NUMBER = ("std", 9)
+"""A deviation of nothing: the square root of a ball around 0, of which nothing is known."""
+
+
+def is_narrow(name: str, evaluate: Evaluate, operation: Operation, seed: int) -> None:
+    """On balls of radius 2^-60 everything is decided, and known to 2^-40: enclosing everything would be no feat."""
+    with arithmetic(128):
+        found = decided(evaluate, operation.call, points(operation.interval, seed, NARROW).whole)
+    assert found is not None, f"{name} is not decided"
+    for ball in found:
+        if isinstance(ball, arb):
+            assert ball.is_finite(), f"{name}: nothing is known"
+            assert ball.rad() <= 2.0**-40 * (1 + abs(ball.mid())), f"{name}: {ball} is too wide"
+
+
+@each_operation
+def test_narrow_arguments_give_narrow_values(name: str) -> None:
+    def law(seed: int) -> None:
+        for i, operation in enumerate(OPERATIONS[name]):
+            if (name, i) != OF_ONE_NUMBER:
+                is_narrow(name, plainly, operation, seed)
+
+    holds(law, 2, seed=SEEDS)
+
+
+def test_wide_values_and_open_decisions_are_noticed() -> None:
+    def widened(call: Call, arguments: Arguments) -> Any:
+        return changed(call(arguments), lambda b: b + arb(0, 2.0**-30))
+
+    def unknown(call: Call, arguments: Arguments) -> Any:
+        return changed(call(arguments), lambda b: b + arb(0, np.inf))
+
+    def refused(call: Call, arguments: Arguments) -> Any:
+        raise UndecidedComparisonError
+
+    tanh = OPERATIONS["ufunc-tanh"][0]
+    breaks(lambda seed: is_narrow("tanh", widened, tanh, seed), "too wide", seed=SEEDS)
+    breaks(lambda seed: is_narrow("tanh", unknown, tanh, seed), "nothing is known", seed=SEEDS)
+    breaks(lambda seed: is_narrow("tanh", refused, tanh, seed), "not decided", seed=SEEDS)
+
+
+# --- as floats round --------------------------------------------------------------------------------------------------
+
+ROUNDED_CONSTANTS = {("where", 2), ("clip", 3), ("put", 1), ("full_like", 0)}
+"""Calls with a plain 0.1, which float32 rounds before any operation sees it."""
+UNBOUNDED = {"inv", "solve", "det", "cross"}
+"""Operations of which no bound is known: see `oracles.ball_products`."""
+
+
+def rounds_within(name: str, evaluate: Evaluate, seed: int, precision: int) -> None:
+    """What NumPy computes on floats is in the ball of a derived tolerance."""
+    dtype = {53: np.float64, 24: np.float32}[precision]
+    for i, operation in enumerate(OPERATIONS[name]):
+        if precision == 24 and ((name, i) in ROUNDED_CONSTANTS or name == "result_type"):
+            continue
+        made = vars(arguments(operation.interval, np.random.default_rng(seed)))
+        floats = Arguments(**{k: np.asarray(v, dtype=dtype)[()] for k, v in made.items()})
+        with arithmetic(precision, ulps=4.0, by_midpoint=True):
+            found, on_floats = elements(evaluate(operation.call, floats.on_balls())), elements(operation.call(floats))
+        for value, plain in zip(found, on_floats, strict=True):
+            if isinstance(value, arb):
+                assert encloses(value, ball_of(float(plain))), f"{name}: {plain!r} is not within {value}"
+                assert value.is_finite() or name in UNBOUNDED or plain == 0, f"{name}: nothing is known"
+            else:
+                assert value == plain, f"{name}: floats decide {plain}, balls {value}"
+
+
+@each_operation
+def test_floats_stay_within_the_derived_radius(name: str) -> None:
+    holds(
+        lambda seed, precision: rounds_within(name, plainly, seed, precision),
+        3,
+        seed=SEEDS,
+        precision=st.sampled_from([53, 24]),
+    )
+
+
+@pytest.mark.parametrize("name", ["ufunc-add", "ufunc-exp", "sum", "var", "matmul", "__imul__", "diff"])
+def test_floats_outside_of_the_exact_ball_are_noticed(name: str) -> None:
+    def exactly(call: Call, arguments: Arguments) -> Any:
+        mode.ulps = 0.0
+        return changed(call(arguments), lambda b: arb(b.mid(), b.rad() * 2.0**-10))
+
+    breaks(lambda seed: rounds_within(name, exactly, seed, 24), "is not within", seed=SEEDS)
+
+
+# --- arithmetic beside fractions --------------------------------------------------------------------------------------
+
+Operator = Callable[[Any, Any], Any]
+FIELD: dict[str, Operator] = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
+NUMBERS = st.floats(-(2.0**30), 2.0**30, allow_subnormal=False) | st.integers(-9, 9).map(float)
+RADII = st.just(0.0) | st.integers(-40, 80).map(lambda k: 2.0**-k)
+SHARES = st.fractions(-1, 1, max_denominator=12)
+PAIRS = {
+    "a": NUMBERS, "b": NUMBERS, "r": RADII, "s": RADII, "at": st.tuples(SHARES, SHARES), "precision": st.sampled_from(PRECISIONS)
+}  # fmt: skip
+
+
+def is_fraction_arithmetic(
+    symbol: str, operation: Operator, a: float, b: float, r: float, s: float, at: tuple[Fraction, Fraction], precision: int
+) -> None:
+    """(a ± r) o (b ± s) encloses x o y in fractions for each x, y in them, and for + - * is hardly wider than it must be."""
+    x, y = Fraction(a) + Fraction(r) * at[0], Fraction(b) + Fraction(s) * at[1]
+    assume(symbol != "/" or y != 0)
+    true = ball_of(FIELD[symbol](x, y))
+    array = BallArray(np.array([arb(a, r)] * 2, dtype=object))
+    with arithmetic(precision):
+        first, second = wrap(arb(a, r)), wrap(arb(b, s))
+        found = {"balls": operation(first, second), "arrays": operation(array, second)[1]}
+        if s == 0:
+            found |= {"a float": operation(first, b), "a NumPy float": operation(first, np.float64(b))}
+            found |= {"an array": operation(first, np.array([b]))[0]}
+        if r == 0:
+            found |= {"a float first": operation(a, second), "an array first": operation(np.array([a]), second)[0]}
+            found |= {"an integer first": operation(int(a), second)} if a.is_integer() else {}
+    spread = abs(Fraction(a)) * Fraction(s) + abs(Fraction(b)) * Fraction(r) + Fraction(r) * Fraction(s)
+    least = {"*": spread, "+": Fraction(r) + Fraction(s), "-": Fraction(r) + Fraction(s)}
+    for kind, value in found.items():
+        ball = value._a.item()
+        assert encloses(ball, true), f"{kind}: {ball} does not enclose {x} {symbol} {y}"
+        if symbol in least:
+            size = abs(rational(ball.mid())) + least[symbol]
+            most = least[symbol] * (1 + Fraction(1, 2**20)) + size * Fraction(2, 2**precision)
+            assert rational(ball.rad()) <= most, f"{kind}: {ball} is too wide"
+
+
+@pytest.mark.parametrize("symbol", FIELD)
+def test_arithmetic_is_that_of_fractions(symbol: str) -> None:
+    holds(lambda **given: is_fraction_arithmetic(symbol, FIELD[symbol], **given), 60, **PAIRS)
+
+
+@pytest.mark.parametrize("symbol", FIELD)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(lambda b: b.mid(), "does not enclose", id="no-radius"),
+        pytest.param(lambda b: arb(b.mid(), b.rad() * (1 - 2.0**-8)), "does not enclose", id="rounded-inward"),
+        pytest.param(lambda b: arb(b.mid(), b.rad() * 2), "too wide", id="too-wide"),
+    ],
+)
+def test_arithmetic_that_is_not_is_noticed(symbol: str, change: Callable[[arb], arb], message: str) -> None:
+    def broken(a: Any, b: Any) -> Any:
+        return changed(FIELD[symbol](a, b), change)
+
+    if (symbol, message) == ("/", "too wide"):
+        return
+    breaks(lambda **given: is_fraction_arithmetic(symbol, broken, **given), message, **PAIRS)

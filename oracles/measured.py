@@ -1,0 +1,233 @@
+"""Agreement where no ball can go: two evaluations in floats, each with the rounding noise that was measured in it.
+
+The noise is that of Monte Carlo arithmetic (Parker, UCLA CSD-970002, 1997): the evaluation is repeated with every
+operand and every result moved by up to a unit in the last place at random, and each entry's largest move is its spread.
+So rounding is amplified in these runs as it is in the usual one, whatever the conditioning, and an entry that cancels
+has a wide spread. It is a measurement and not a bound, which is why there is a margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from oracles.agreement import Agreement, compare
+from oracles.checking import Finding, Result, entry_name
+from oracles.evaluation import Layout
+from oracles.fallback import numerical_agreement
+from oracles.trial import Array, Trial
+
+RUNS = 16
+_MARGIN = 4
+"""The moves are about three roundings each, but the largest of sixteen may still be small by chance."""
+_ULPS = 4
+"""What a single operation may be off by where the moves are too regular to show it (NEP 38's bound for NumPy)."""
+_DIRECTIONS = 4
+_MOST_KINKS = 64
+_MOST_LISTED = 10
+_SMALLEST_SCALE = 2.0**-7
+_LEVELS = range(5, 13)
+_SMALLEST_KINK = 2.0**-7
+"""The least jump of a derivative, relative to it, that is told from the noise of a difference."""
+
+
+class Noise:
+    """Random moves by up to one unit in the last place, for one run."""
+
+    def __init__(self, seed: int, run: int) -> None:
+        """Every other run moves all elements of an array alike, as the error of a library function may be alike."""
+        self._random = np.random.default_rng([seed, run])
+        self._alike = run % 2 == 1
+
+    def factor(self, shape: Sequence[int], eps: float) -> Array:
+        """What to multiply an array by: float64 of its shape, or of shape ()."""
+        return 1 + eps * self._random.uniform(-1, 1, () if self._alike else tuple(shape))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation (n,) and how far rounding moves each of its entries: float64."""
+
+    values: Array
+    spread: Array
+
+
+def measured(evaluate: Callable[[Noise | None], Sequence[Array]], eps: float, seed: int = 0) -> Measured:
+    """What `evaluate` gives without noise, its parts side by side, and its spread with noise.
+
+    `eps` is the spacing of floats at 1 in the precision of the evaluation.
+    """
+    values, *moved = [_flat(evaluate(noise)) for noise in (None, *(Noise(seed, run) for run in range(RUNS)))]
+    with np.errstate(all="ignore"):
+        spread = np.max(np.abs(np.stack(moved) - values), axis=0)
+        spread = np.where(np.isnan(spread), np.inf, spread)
+        return Measured(values, _MARGIN * spread + _ULPS * eps * np.abs(values))
+
+
+def _flat(parts: Sequence[Array]) -> Array:
+    return np.concatenate([np.zeros(0), *(np.ravel(np.asarray(part, dtype=np.float64)) for part in parts)])
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a function is tried: its parameters, by name, and the scalar that is differentiated, in floats."""
+
+    names: Sequence[str]
+    parameters: Sequence[Array]
+    value: Callable[[Sequence[Array]], float]
+
+    @property
+    def layout(self) -> Layout:
+        cores = [p.shape for p in self.parameters]
+        return Layout((), list(self.names), cores, [False] * len(cores))
+
+    def along(self, direction: Array) -> Callable[[float], float]:
+        """The scalar as a function of how far one goes along `direction` (n,)."""
+        moves = self.layout.split(direction[None, :])
+
+        def value(t: float) -> float:
+            return self.value([(p + t * m).astype(p.dtype) for p, m in zip(self.parameters, moves, strict=True)])
+
+        return value
+
+    @property
+    def scale(self) -> Array:
+        """How far each entry goes: in proportion to its size, but zero has to move as well. (n,)"""
+        return np.maximum(np.abs(_flat(self.parameters)), _SMALLEST_SCALE)
+
+
+# --- against another evaluation -------------------------------------------------------------------------------------
+
+
+def agreement_with(truth: Measured, claimed: Measured, point: Point, what: str) -> tuple[Agreement, Finding]:
+    """Compare a claimed gradient with a true one, entry by entry, within the noise of both."""
+    agreement = compare(claimed.values, truth.values, truth.spread + claimed.spread)
+    wrong, kinks = _told_from_kinks(np.flatnonzero(agreement.disagrees), claimed, point)
+    seen = f"{agreement.entries} entries; an error below {agreement.detection:.0e} of an entry would go unseen"
+    if len(wrong):
+        lines = [
+            f"{_entry(point, i)}: claimed {claimed.values[i]:.17g}, true {truth.values[i]:.17g}, "
+            f"rounding {truth.spread[i] + claimed.spread[i]:.0e}"
+            for i in wrong[:_MOST_LISTED].tolist()
+        ]
+        more = [f"... and {len(wrong) - _MOST_LISTED} more"] if len(wrong) > _MOST_LISTED else []
+        text = f"{len(wrong)} of {agreement.entries} entries differ ({seen})"
+        return agreement, Finding(what, Result.BAD, "\n".join([text, *lines, *more]))
+    return agreement, _undisputed(what, agreement, seen, kinks)
+
+
+def agreement_with_differences(claimed: Measured, point: Point, reason: str) -> tuple[Agreement, Finding]:
+    """Compare a claimed gradient with differences of the value, where nothing else can be had for this reason."""
+    gradient = point.layout.split(claimed.values[None, :])
+    agreement, what = numerical_agreement(_trial(point, gradient))
+    seen = f"{agreement.entries} entries; an error below {agreement.detection:.0e} of an entry would go unseen"
+    by_entry = what == "differences"
+    places = np.argwhere(agreement.disagrees)[:, -1]
+    wrong, kinks = _told_from_kinks(places, claimed, point) if by_entry else (places, [])
+    if len(wrong):
+        text = f"{len(wrong)} of {agreement.entries} entries differ ({seen})"
+        lines = [f"{_entry(point, i)}: claimed {claimed.values[i]:.17g}" for i in wrong[:_MOST_LISTED].tolist()]
+        return agreement, Finding(what, Result.BAD, "\n".join([text, *(lines if by_entry else []), reason]))
+    found = _undisputed(what, agreement, seen, kinks)
+    return agreement, Finding(found.what, found.result, f"{found.evidence}\n{reason}")
+
+
+def _undisputed(what: str, agreement: Agreement, seen: str, kinks: Sequence[str]) -> Finding:
+    unstable = int(agreement.unstable.sum())
+    if agreement.entries and unstable == agreement.entries:
+        return Finding(what, Result.OPEN, "no entry is stable enough to compare")
+    lines = [f"agrees to {min(agreement.digits, 15.9):.1f} digits ({seen})"]
+    if unstable:
+        lines.append(f"rounding leaves nothing to compare in {unstable} of them")
+    lines += [f"kink: {kink}" for kink in kinks[:_MOST_LISTED]]
+    return Finding(what, Result.GOOD, "\n".join(lines))
+
+
+def _entry(point: Point, column: int) -> str:
+    return entry_name(*point.layout.place(column))
+
+
+def _trial(point: Point, gradient: Sequence[Array]) -> Trial:
+    return Trial(
+        subject=(),
+        value=point.value,
+        gradient=lambda _: list(gradient),
+        args=tuple(point.parameters),
+        wrt=tuple(range(len(point.parameters))),
+        labels=tuple(point.names),
+    )
+
+
+# --- whether the truth is one ---------------------------------------------------------------------------------------
+
+
+def confirms(gradient: Array, point: Point, seed: int = 0) -> bool:
+    """Whether differences of the value along a few random directions allow this gradient (n,).
+
+    They do at a kink too, if the gradient lies between the one-sided derivatives.
+    """
+    if not gradient.size:
+        return True
+    random = np.random.default_rng(seed)
+    signs = random.uniform(0.5, 1, (_DIRECTIONS, gradient.size)) * random.choice([-1, 1], (_DIRECTIONS, gradient.size))
+    directions = signs * point.scale / (np.sqrt(gradient.size) * _SMALLEST_SCALE)  # which the differences multiply by
+    slopes = directions @ gradient
+
+    def value(t: Sequence[Array]) -> float:
+        return point.along(t[0] @ directions)(1.0)
+
+    line = Point(["t"], [np.zeros(_DIRECTIONS)], value)
+    agreement, _ = numerical_agreement(_trial(line, [slopes]))
+    differing = np.flatnonzero(agreement.disagrees)
+    return all(_between(slopes[i], point.along(directions[i]), _SMALLEST_SCALE) for i in differing)
+
+
+# --- kinks ----------------------------------------------------------------------------------------------------------
+
+
+def _told_from_kinks(places: Array, claimed: Measured, point: Point) -> tuple[Array, list[str]]:
+    """Of entries that differ, those that are wrong, and those on a kink with a value between the one-sided ones."""
+    wrong: list[int] = []
+    kinks: list[str] = []
+    for i in places.tolist():
+        unit = np.zeros(claimed.values.size)
+        unit[i] = point.scale[i]
+        slope = float(claimed.values[i] * point.scale[i])
+        if len(kinks) + len(wrong) < _MOST_KINKS and _between(slope, point.along(unit), 1.0):
+            kinks.append(f"{_entry(point, i)}: {claimed.values[i]:g} is one of the derivatives there")
+        else:
+            wrong.append(i)
+    return np.array(wrong, dtype=np.intp), kinks
+
+
+def _between(slope: float, value: Callable[[float], float], scale: float) -> bool:
+    """Whether the two one-sided derivatives at 0 differ, and a slope lies between them."""
+    (left, left_error), (right, right_error) = (_one_sided(value, side * scale) for side in (-1, 1))
+    error, low, high = left_error + right_error, min(left, right), max(left, right)
+    is_kink = high - low > error + _SMALLEST_KINK * max(abs(low), abs(high))
+    return is_kink and low - error <= slope <= high + error
+
+
+def _one_sided(value: Callable[[float], float], scale: float) -> tuple[float, float]:
+    """The derivative on one side of 0 and an estimate of its error: quotients, extrapolated in powers of the step."""
+    base = value(0.0)
+    row: list[float] = []
+    best, error = np.nan, np.inf
+    for level in _LEVELS:
+        above, row = row, []
+        step = scale * 2.0**-level
+        row.append((value(step) - base) / step)
+        for column, coarser in enumerate(above, start=1):
+            row.append(row[-1] + (row[-1] - coarser) / (2.0**column - 1))
+            change = max(abs(row[-1] - row[-2]), abs(row[-1] - coarser))
+            if change < error:
+                best, error = row[-1], change
+    return float(best), 2 * float(error)
+
+
+def part_of(values: Array, layout: Layout) -> list[Any]:
+    """Values (n,) as one array for each parameter."""
+    return layout.split(values[None, :])
