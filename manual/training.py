@@ -46,7 +46,8 @@ def train(
     progress bar appears on a terminal after two seconds if tqdm is installed; `progress` True or False forces it on or
     off. `weights` is not changed. Raises TypeError or ValueError for arguments that do not fit.
     """
-    _check(weights, x, y, epochs)
+    _check(weights, x, y, epochs, record)
+    weights = weights.copy()  # rules that wait hand them on as they are
     shape = weights.shape[:-1]
     losses, last_losses = np.zeros((epochs, *shape)), np.zeros((epochs, *shape))
     wanted = frozenset(record)
@@ -67,14 +68,18 @@ def train(
     return Training(losses, last_losses, weights, np.array(recorded).reshape(-1, *weights.shape))
 
 
-def _check(weights: Array, x: Array, y: Array, epochs: int) -> None:
+def _check(weights: Array, x: Array, y: Array, epochs: int, record: Collection[int]) -> None:
     for name, value in (("weights", weights), ("x", x), ("y", y)):
         float64_shape(name, value)
         check_finite(name, value)
     if not len(x) or len(x) != len(y):
         raise ValueError(f"x, y: expected one target for each of at least one sample, got {len(x)} and {len(y)}")
-    if epochs < 1:
+    if not isinstance(epochs, int | np.integer) or epochs < 1:
         raise ValueError(f"epochs: expected a whole number of at least 1, got {epochs}; train for one or more")
+    last = epochs * len(x)
+    for step in record:
+        if not 0 <= step <= last:
+            raise ValueError(f"record: expected steps from 0 to {last}, got {step}; leave it out or train longer")
 
 
 def _with_progress(epochs: Iterable[int], progress: bool | None) -> Iterable[int]:

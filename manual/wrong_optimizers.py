@@ -35,7 +35,9 @@ def adam_variant(
     )
     if correction not in CORRECTIONS:
         raise ValueError(f"correction: expected one of {', '.join(CORRECTIONS)}, got {correction!r}; choose one")
-    if correction == "epoch" and steps_per_epoch is None:
+    if steps_per_epoch is not None:
+        check_hyperparameters(steps_per_epoch=(steps_per_epoch, 1, None))
+    elif correction == "epoch":
         raise ValueError("steps_per_epoch: expected a number of steps for the correction per epoch, got None; pass it")
 
     def corrections(t: int) -> tuple[float, float]:
@@ -101,6 +103,9 @@ def adam_shared_state(
 
     The loop over the weights updates the same two variables every time; right is a pair for each weight.
     """
+    check_hyperparameters(
+        learning_rate=(learning_rate, 0, None), beta1=(beta1, 0, 1), beta2=(beta2, 0, 1), epsilon=(epsilon, 0, None)
+    )
 
     def init(params: Array) -> Moments:
         return Moments(0, np.zeros_like(params[..., 0]), np.zeros_like(params[..., 0]))
@@ -156,6 +161,9 @@ def momentum_once_per_epoch(
     The update is indented to the loop over epochs. v ← β v + (1 - β) g; without `average` v ← β v + g. Source: the
     assignment's code, 2.2.
     """
+    check_hyperparameters(
+        learning_rate=(learning_rate, 0, None), beta=(beta, 0, 1), steps_per_epoch=(steps_per_epoch, 1, None)
+    )
 
     def update(gradient: Array, state: Waiting, params: Array) -> tuple[Array, Waiting]:
         v = beta * state.v + ((1 - beta) * gradient if average else gradient)
@@ -169,6 +177,7 @@ def momentum_restarted_each_epoch(
     learning_rate: float = 0.05, gamma: float = 0.9, *, steps_per_epoch: int
 ) -> Optimizer:
     """v ← γ v + η g with v set to 0 at the start of every epoch; right is to keep it."""
+    check_hyperparameters(steps_per_epoch=(steps_per_epoch, 1, None))
     right = optimizers.momentum(learning_rate, gamma)
 
     def update(gradient: Array, state: Velocity, params: Array) -> tuple[Array, Velocity]:

@@ -28,6 +28,7 @@ class Hyperparameter:
     usual: tuple[float, ...]
     fraction: bool = False
     tiny: float = 1e-14
+    smallest: float = 0.0
     largest: float = 10.0
     zero: bool = True
     """Whether 0 is a value it may have."""
@@ -47,7 +48,7 @@ class Hyperparameter:
 
     @property
     def least(self) -> float:
-        return -self.largest if self.signed else 0.0
+        return -self.largest if self.signed else self.smallest
 
     @property
     def most(self) -> float:
@@ -56,7 +57,8 @@ class Hyperparameter:
     @property
     def bounds(self) -> tuple[float, float]:
         """Of the coordinate."""
-        return (-16.0, 0.0) if self.fraction else (self.coordinate(self.least), self.coordinate(self.largest))
+        ends = float(self.coordinate(self.least)), float(self.coordinate(self.most))
+        return min(ends), max(ends)
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,10 @@ def _adam_family() -> Iterator[Rule]:
     yield Rule("NAdam", rules.nadam(), (RATE, *MOMENTS, psi), roundings=2)
     name = "NAdam with its product of momenta in float32"
     yield Rule(name, rules.nadam(in_float32=True), (RATE, *MOMENTS, psi), roundings=2, grain=2.0**-25)
-    yield Rule("RAdam", rules.radam, (RATE, *MOMENTS))
+    beta1, beta2, epsilon = MOMENTS
+    # Up to 2/3 nothing is ever rectified, and RAdam is averaged momentum.
+    rectifying = replace(beta2, usual=(0.999, 0.99, 0.9, 0.95, 0.9999, 0.8), smallest=0.67)
+    yield Rule("RAdam", rules.radam, (RATE, beta1, rectifying, epsilon))
 
 
 def _others() -> Iterator[Rule]:
@@ -317,17 +322,25 @@ _DECAYS: tuple[tuple[str, Callable[[Update], WeightedUpdate], int], ...] = (
 
 def _decayed(rule: Rule) -> Iterator[Rule]:
     for phrase, decay, fault in _DECAYS:
-        adamw = (decay is rules.decoupled and rule.name.startswith("Adam ")) or rule.name == "Adam"
         yield replace(
             rule,
-            name=rule.name.replace("Adam", "AdamW") if adamw and decay is rules.decoupled else _with(rule.name, phrase),
+            name=_decayed_name(rule.name, phrase),
             hyperparameters=(*rule.hyperparameters, WEIGHT_DECAY),
             decay=decay,
             faults=rule.faults + fault,
             roundings=rule.roundings + 2,
             round=2 if rule.faults + fault else 1,
-            wider_than=((rule.name, ("weight_decay",)),),
+            wider_than=(
+                (rule.name, ("weight_decay",)),
+                *((_decayed_name(narrower, phrase), zero) for narrower, zero in rule.wider_than),
+            ),
         )
+
+
+def _decayed_name(name: str, phrase: str) -> str:
+    if name.split()[0] == "Adam" and phrase == "with decoupled weight decay":
+        return name.replace("Adam", "AdamW")
+    return _with(name, phrase)
 
 
 def _once_per_epoch(rule: Rule) -> Iterator[Rule]:

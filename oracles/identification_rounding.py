@@ -32,11 +32,12 @@ def _of_root(result: Any, values: Sequence[Any], errors: Sequence[Any]) -> Any:
 
 
 def _of_power(result: Any, values: Sequence[Any], errors: Sequence[Any]) -> Any:
-    base, exponent = values
-    by_exponent = np.abs(np.log(np.abs(base))) * errors[1] if np.any(errors[1]) else 0.0
-    # An integer power may have been made by repeated multiplication, one rounding each.
-    by_multiplying = _ROUNDINGS * UNIT_ROUNDOFF * np.abs(exponent)
-    return np.abs(result) * (np.abs(exponent) * errors[0] / np.abs(base) + by_exponent + by_multiplying)
+    base, exponent = np.abs(values[0]), np.abs(values[1])
+    relative = np.where(base > 0, exponent * errors[0] / np.where(base > 0, base, 1.0), 0.0)
+    if np.any(errors[1]):
+        relative = relative + np.abs(np.log(base)) * errors[1]
+    # A whole power may have been made by repeated multiplication, one rounding each.
+    return np.abs(result) * (relative + _ROUNDINGS * UNIT_ROUNDOFF * exponent)
 
 
 _ROUNDED: dict[np.ufunc, Propagation] = {
@@ -112,6 +113,5 @@ class Rounded(NDArrayOperatorsMixin):
 
 
 def _taken_apart(inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    values = [x.value if isinstance(x, Rounded) else x for x in inputs]
-    errors = [x.error if isinstance(x, Rounded) else 0.0 for x in inputs]
-    return values, errors
+    pairs = [(x.value, x.error) if isinstance(x, Rounded) else (x, 0.0) for x in inputs]
+    return [value for value, _ in pairs], [error for _, error in pairs]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
+from math import ceil
 
 import numpy as np
 
@@ -11,14 +14,18 @@ from oracles.identification_replay import Array, Candidate, Course, replay
 
 __all__ = ["search"]
 
-_STARTS = 30
+_STARTS = 20
 _KEPT = 4
+_SIGN_IN_DOUBT = 0.5
+"""A grid point that is off by more may have the gradient's sign wrong."""
 _TOGETHER = 3
 _ITERATIONS = 50
 _LONGEST_STEP = 3.0
 
 
-def search(rule: Rule, course: Course, usual: dict[str, tuple[float, ...]], steps_per_epoch: int) -> tuple[Candidate, float]:
+def search(
+    rule: Rule, course: Course, usual: Mapping[str, tuple[float, ...]], steps_per_epoch: int
+) -> tuple[Candidate, float]:
     """The candidate that follows `course` best, and how far off it is in units of the displacements (root mean square).
 
     `usual` replaces the usual values of the hyperparameters that it names.
@@ -26,28 +33,28 @@ def search(rule: Rule, course: Course, usual: dict[str, tuple[float, ...]], step
     judged = np.isfinite(course.rounding)
     size = np.sqrt(np.mean(course.displacements**2, axis=0, where=judged))
     scale = np.where(judged, size + course.rounding, np.inf)
-    target = (course.displacements / scale).reshape(-1)
     rates, *others = (usual.get(h.name, h.usual) for h in rule.hyperparameters)
-    grid = np.array(list(product(rates[:1], *others)))
-    for sign in (1, -1):
-        candidate = Candidate(rule, grid, sign, steps_per_epoch)
-        factor, cost = _scaled((replay(candidate, course) / scale).reshape(len(grid), -1), target)
-        best = np.argsort(cost, kind="stable")[:_STARTS]
-        if factor[best[0]] > 0:
-            break
-    starts = grid[best]
-    starts[:, 0] *= np.abs(factor[best])
-    values, cost_there = _levenberg_marquardt(candidate.at(starts), course, scale)
-    return candidate.at(values), float(np.sqrt(cost_there / np.count_nonzero(judged)))
+    grid = Candidate(rule, np.array(list(product(rates[:1], *others))), 1, steps_per_epoch)
+    half = course.steps if rule.moves_once_per_epoch else ceil(course.steps / 2)
+    starts, misfit = _best_of(grid, course.first(half), scale[:half])
+    if misfit > _SIGN_IN_DOUBT:
+        turned, misfit_turned = _best_of(replace(grid, sign=-1), course.first(half), scale[:half])
+        starts = turned if misfit_turned < misfit else starts
+    values, cost = _levenberg_marquardt(starts, course, scale)
+    return starts.at(values), float(np.sqrt(cost / np.count_nonzero(judged)))
 
 
-def _scaled(predicted: Array, target: Array) -> tuple[Array, Array]:
-    """For each row of `predicted` the factor that brings it closest to `target`, and the square sum that is left."""
+def _best_of(grid: Candidate, course: Course, scale: Array) -> tuple[Candidate, float]:
+    """The rows of the grid to start from, each at its best learning rate, and how far off the best of them is."""
+    target = (course.displacements / scale).reshape(-1)
     with np.errstate(all="ignore"):
+        predicted = (replay(grid, course) / scale).reshape(len(grid.values), -1)
         factor = predicted @ target / np.sum(predicted**2, axis=1)
         cost = np.sum((factor[:, None] * predicted - target) ** 2, axis=1)
-    usable = np.isfinite(cost) & (factor != 0)
-    return np.where(usable, factor, 1.0), np.where(usable, cost, np.inf)
+    cost = np.where(np.isfinite(cost) & (factor > 0), cost, np.inf)
+    best = np.argsort(cost, kind="stable")[:_STARTS]
+    rates = np.where(np.isfinite(cost), factor, 1.0)[best] * grid.values[best, 0]
+    return grid.at(np.column_stack([rates, grid.values[best, 1:]])), float(np.sqrt(cost[best[0]] / target.size))
 
 
 def _levenberg_marquardt(starts: Candidate, course: Course, scale: Array) -> tuple[Array, float]:
@@ -58,9 +65,9 @@ def _levenberg_marquardt(starts: Candidate, course: Course, scale: Array) -> tup
 
     def evaluate(x: Array) -> tuple[Array, Array, Array]:
         around = x[:, None, :] + np.concatenate([np.zeros((1, x.shape[1])), probes])
-        predicted = replay(starts.at(_values(hyperparameters, around.reshape(-1, x.shape[1]))), course) / scale
-        predicted = predicted.reshape(*around.shape[:2], -1)
         with np.errstate(all="ignore"):
+            predicted = replay(starts.at(_values(hyperparameters, around.reshape(-1, x.shape[1]))), course) / scale
+            predicted = predicted.reshape(*around.shape[:2], -1)
             residual = target - predicted[:, 0]
             jacobian = (predicted[:, 1:] - predicted[:, :1]) / np.diag(probes)[:, None]
             cost = np.sum(residual**2, axis=1)

@@ -108,7 +108,7 @@ def _result(subject: str, run: _Run, ids: list[str]) -> SubjectResult:
         draws = [DrawResult(subject, "", "broken", why)]
     elif not run.done:
         draws.append(DrawResult(subject, run.current, "broken", run.ended))
-    notes = (f"prints {run.printed / 1e6:.1f} MB",) if run.printed > NOISE else ()
+    notes = (f"prints {run.printed / 1e6:.1f} MB",) if NOISE < run.printed <= MOST_OUTPUT else ()
     return SubjectResult(subject, tuple(draws), notes)
 
 

@@ -8,9 +8,9 @@ has a wide spread. It is a measurement and not a bound, which is why there is a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,23 @@ _MOST_KINKS = 64
 _MOST_LISTED = 10
 _SMALLEST_SCALE = 2.0**-7
 _LEVELS = range(5, 13)
-_SMALLEST_KINK = 2.0**-7
-"""The least jump of a derivative, relative to it, that is told from the noise of a difference."""
+_WIDER = 2.0**5
+"""The second of two steps at which a kink is looked for: there a smooth function's jump is so much wider."""
+_JUMP_MARGIN = 2.0**10
+"""The jump of a kink must exceed so many roundings of the value, which may be a small sum of large terms."""
+
+
+class Precision(NamedTuple):
+    """Of an evaluation: the spacing of floats at 1, and the smallest float with all its digits."""
+
+    eps: float
+    tiny: float
+
+    @classmethod
+    def coarsest(cls, infos: Iterable[Any]) -> Precision:
+        """Of several results of a `finfo`, NumPy's or a framework's."""
+        pairs = [(float(info.eps), float(info.smallest_normal)) for info in infos]
+        return cls(max(eps for eps, _ in pairs), max(tiny for _, tiny in pairs))
 
 
 class Noise:
@@ -55,16 +70,13 @@ class Measured:
     spread: Array
 
 
-def measured(evaluate: Callable[[Noise | None], Sequence[Array]], eps: float, seed: int = 0) -> Measured:
-    """What `evaluate` gives without noise, its parts side by side, and its spread with noise.
-
-    `eps` is the spacing of floats at 1 in the precision of the evaluation.
-    """
+def measured(evaluate: Callable[[Noise | None], Sequence[Array]], precision: Precision, seed: int = 0) -> Measured:
+    """What `evaluate` gives without noise, its parts side by side, and its spread with noise."""
     values, *moved = [_flat(evaluate(noise)) for noise in (None, *(Noise(seed, run) for run in range(RUNS)))]
     with np.errstate(all="ignore"):
         spread = np.max(np.abs(np.stack(moved) - values), axis=0)
-        spread = np.where(np.isnan(spread), np.inf, spread)
-        return Measured(values, _MARGIN * spread + _ULPS * eps * np.abs(values))
+        total = _MARGIN * spread + _ULPS * precision.eps * np.abs(values) + precision.tiny
+    return Measured(values, np.where(np.isfinite(total), total, np.inf))
 
 
 def _flat(parts: Sequence[Array]) -> Array:
@@ -78,6 +90,7 @@ class Point:
     names: Sequence[str]
     parameters: Sequence[Array]
     value: Callable[[Sequence[Array]], float]
+    precision: Precision
 
     @property
     def layout(self) -> Layout:
@@ -106,7 +119,6 @@ def agreement_with(truth: Measured, claimed: Measured, point: Point, what: str) 
     """Compare a claimed gradient with a true one, entry by entry, within the noise of both."""
     agreement = compare(claimed.values, truth.values, truth.spread + claimed.spread)
     wrong, kinks = _told_from_kinks(np.flatnonzero(agreement.disagrees), claimed, point)
-    seen = f"{agreement.entries} entries; an error below {agreement.detection:.0e} of an entry would go unseen"
     if len(wrong):
         lines = [
             f"{_entry(point, i)}: claimed {claimed.values[i]:.17g}, true {truth.values[i]:.17g}, "
@@ -114,36 +126,42 @@ def agreement_with(truth: Measured, claimed: Measured, point: Point, what: str) 
             for i in wrong[:_MOST_LISTED].tolist()
         ]
         more = [f"... and {len(wrong) - _MOST_LISTED} more"] if len(wrong) > _MOST_LISTED else []
-        text = f"{len(wrong)} of {agreement.entries} entries differ ({seen})"
+        text = f"{len(wrong)} of {agreement.entries} entries differ{_power(agreement)}"
         return agreement, Finding(what, Result.BAD, "\n".join([text, *lines, *more]))
-    return agreement, _undisputed(what, agreement, seen, kinks)
+    return agreement, _undisputed(what, agreement, kinks)
 
 
 def agreement_with_differences(claimed: Measured, point: Point, reason: str) -> tuple[Agreement, Finding]:
     """Compare a claimed gradient with differences of the value, where nothing else can be had for this reason."""
     gradient = point.layout.split(claimed.values[None, :])
     agreement, what = numerical_agreement(_trial(point, gradient))
-    seen = f"{agreement.entries} entries; an error below {agreement.detection:.0e} of an entry would go unseen"
     by_entry = what == "differences"
     places = np.argwhere(agreement.disagrees)[:, -1]
     wrong, kinks = _told_from_kinks(places, claimed, point) if by_entry else (places, [])
     if len(wrong):
-        text = f"{len(wrong)} of {agreement.entries} entries differ ({seen})"
+        text = f"{len(wrong)} of {agreement.entries} entries differ{_power(agreement)}"
         lines = [f"{_entry(point, i)}: claimed {claimed.values[i]:.17g}" for i in wrong[:_MOST_LISTED].tolist()]
         return agreement, Finding(what, Result.BAD, "\n".join([text, *(lines if by_entry else []), reason]))
-    found = _undisputed(what, agreement, seen, kinks)
+    found = _undisputed(what, agreement, kinks)
     return agreement, Finding(found.what, found.result, f"{found.evidence}\n{reason}")
 
 
-def _undisputed(what: str, agreement: Agreement, seen: str, kinks: Sequence[str]) -> Finding:
+def _undisputed(what: str, agreement: Agreement, kinks: Sequence[str]) -> Finding:
     unstable = int(agreement.unstable.sum())
     if agreement.entries and unstable == agreement.entries:
         return Finding(what, Result.OPEN, "no entry is stable enough to compare")
-    lines = [f"agrees to {min(agreement.digits, 15.9):.1f} digits ({seen})"]
+    lines = [f"{agreement.entries} entries agree to {min(agreement.digits, 15.9):.1f} digits{_power(agreement)}"]
     if unstable:
         lines.append(f"rounding leaves nothing to compare in {unstable} of them")
     lines += [f"kink: {kink}" for kink in kinks[:_MOST_LISTED]]
     return Finding(what, Result.GOOD, "\n".join(lines))
+
+
+def _power(agreement: Agreement) -> str:
+    """What would have been seen, if there is an entry to see it in."""
+    if not np.isfinite(agreement.detection):
+        return ""
+    return f"; an error below {agreement.detection:.0e} of an entry would go unseen"
 
 
 def _entry(point: Point, column: int) -> str:
@@ -173,16 +191,18 @@ def confirms(gradient: Array, point: Point, seed: int = 0) -> bool:
         return True
     random = np.random.default_rng(seed)
     signs = random.uniform(0.5, 1, (_DIRECTIONS, gradient.size)) * random.choice([-1, 1], (_DIRECTIONS, gradient.size))
-    directions = signs * point.scale / (np.sqrt(gradient.size) * _SMALLEST_SCALE)  # which the differences multiply by
+    directions = signs * point.scale / np.sqrt(gradient.size)
     slopes = directions @ gradient
 
     def value(t: Sequence[Array]) -> float:
-        return point.along(t[0] @ directions)(1.0)
+        return point.along(t[0] @ directions / _SMALLEST_SCALE)(1.0)  # differences move zeros by no more than that
 
-    line = Point(["t"], [np.zeros(_DIRECTIONS)], value)
-    agreement, _ = numerical_agreement(_trial(line, [slopes]))
-    differing = np.flatnonzero(agreement.disagrees)
-    return all(_between(slopes[i], point.along(directions[i]), _SMALLEST_SCALE) for i in differing)
+    line = Point(["t"], [np.zeros(_DIRECTIONS)], value, point.precision)
+    agreement, _ = numerical_agreement(_trial(line, [slopes / _SMALLEST_SCALE]))
+    return all(
+        _between(slopes[i], point.along(directions[i]), point.precision.eps)
+        for i in np.flatnonzero(agreement.disagrees)
+    )
 
 
 # --- kinks ----------------------------------------------------------------------------------------------------------
@@ -196,29 +216,43 @@ def _told_from_kinks(places: Array, claimed: Measured, point: Point) -> tuple[Ar
         unit = np.zeros(claimed.values.size)
         unit[i] = point.scale[i]
         slope = float(claimed.values[i] * point.scale[i])
-        if len(kinks) + len(wrong) < _MOST_KINKS and _between(slope, point.along(unit), 1.0):
+        if len(kinks) + len(wrong) < _MOST_KINKS and _between(slope, point.along(unit), point.precision.eps):
             kinks.append(f"{_entry(point, i)}: {claimed.values[i]:g} is one of the derivatives there")
         else:
             wrong.append(i)
     return np.array(wrong, dtype=np.intp), kinks
 
 
-def _between(slope: float, value: Callable[[float], float], scale: float) -> bool:
-    """Whether the two one-sided derivatives at 0 differ, and a slope lies between them."""
-    (left, left_error), (right, right_error) = (_one_sided(value, side * scale) for side in (-1, 1))
-    error, low, high = left_error + right_error, min(left, right), max(left, right)
-    is_kink = high - low > error + _SMALLEST_KINK * max(abs(low), abs(high))
-    return is_kink and low - error <= slope <= high + error
+def _between(slope: float, value: Callable[[float], float], eps: float) -> bool:
+    """Whether there is a kink at 0, and a slope lies between the two one-sided derivatives."""
+    if not _is_kink(value, eps):
+        return False
+    (left, left_error), (right, right_error) = _one_sided(value, -1), _one_sided(value, 1)
+    error = left_error + right_error
+    return min(left, right) - error <= slope <= max(left, right) + error
 
 
-def _one_sided(value: Callable[[float], float], scale: float) -> tuple[float, float]:
+def _is_kink(value: Callable[[float], float], eps: float) -> bool:
+    """Whether the slope jumps at 0: over a smooth point the second difference falls with the square of the step."""
+    small = eps**0.4
+    (jump, size), (wide, _) = (_jump(value, step) for step in (small, small * _WIDER))
+    return jump > abs(wide) / 2 and jump > _JUMP_MARGIN * eps * size / small
+
+
+def _jump(value: Callable[[float], float], step: float) -> tuple[float, float]:
+    """The slope ahead minus the slope behind, without its sign, and the size of the values it is made of."""
+    ahead, here, behind = value(step), value(0.0), value(-step)
+    return abs(ahead - here - (here - behind)) / step, max(map(abs, (ahead, here, behind)))
+
+
+def _one_sided(value: Callable[[float], float], side: int) -> tuple[float, float]:
     """The derivative on one side of 0 and an estimate of its error: quotients, extrapolated in powers of the step."""
     base = value(0.0)
     row: list[float] = []
     best, error = np.nan, np.inf
     for level in _LEVELS:
         above, row = row, []
-        step = scale * 2.0**-level
+        step = side * 2.0**-level
         row.append((value(step) - base) / step)
         for column, coarser in enumerate(above, start=1):
             row.append(row[-1] + (row[-1] - coarser) / (2.0**column - 1))
@@ -226,8 +260,3 @@ def _one_sided(value: Callable[[float], float], scale: float) -> tuple[float, fl
             if change < error:
                 best, error = row[-1], change
     return float(best), 2 * float(error)
-
-
-def part_of(values: Array, layout: Layout) -> list[Any]:
-    """Values (n,) as one array for each parameter."""
-    return layout.split(values[None, :])

@@ -99,7 +99,7 @@ def train(
         carry, samples = (start, transformation.init(start)), (jnp.asarray(x), jnp.asarray(y))
         losses: list[Array] = []
         recorded: list[Array] = []
-        wanted, step = sorted(record), 0
+        wanted, step = sorted(set(record)), 0
         for _ in range(epochs):
             carry, (loss, trajectory) = epoch(carry, samples)
             losses.append(np.asarray(loss).mean(axis=0))

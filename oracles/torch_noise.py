@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from oracles.measured import Noise
 
 try:
     import torch
+    from torch._decomp import decomposition_table
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves, tree_map
 except ImportError as missing:
@@ -16,7 +18,7 @@ except ImportError as missing:
         f"oracles.torch_noise needs torch: pip install 'backproof[torch]' ({missing})", name=missing.name
     ) from missing
 
-__all__ = ["NoisyArithmetic", "moved"]
+__all__ = ["NoisyArithmetic", "arithmetic", "moved"]
 
 # fmt: off
 _COPIES = (
@@ -41,6 +43,17 @@ _COMPARISONS = (
     "max_pool2d_with_indices", "maximum", "median", "min", "minimum", "mode", "nanmedian", "neg", "relu", "round",
     "sgn", "sign", "sort", "threshold", "threshold_backward", "topk", "trunc",
 )
+_FUSED = frozenset((
+    "_log_softmax", "_log_softmax_backward_data", "_softmax", "_softmax_backward_data", "addcdiv", "addcmul",
+    "binary_cross_entropy", "binary_cross_entropy_backward", "binary_cross_entropy_with_logits", "dist", "elu",
+    "elu_backward", "gelu", "gelu_backward", "glu", "glu_backward", "hardswish", "hardswish_backward", "huber_loss",
+    "huber_loss_backward", "lerp", "log_sigmoid_backward", "log_sigmoid_forward", "logaddexp", "logaddexp2",
+    "logit", "logit_backward", "logsumexp", "mish", "mish_backward", "mse_loss", "mse_loss_backward",
+    "native_batch_norm_backward", "native_group_norm", "native_group_norm_backward", "native_layer_norm",
+    "native_layer_norm_backward", "rsub", "sigmoid_backward", "silu", "silu_backward", "sinc", "smooth_l1_loss",
+    "smooth_l1_loss_backward", "soft_margin_loss", "soft_margin_loss_backward", "softplus", "softplus_backward",
+    "std", "std_mean", "tanh_backward", "var", "var_mean", "xlogy",
+))
 # fmt: on
 _EXACT = frozenset((*_COPIES, *_CONSTANTS, *_SELECTIONS, *_COMPARISONS))
 """Operations that do not round. All others are taken to: one that does not would only widen a tolerance."""
@@ -53,20 +66,25 @@ class NoisyArithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._noise = noise
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:  # else the first operation imports torch's compiler, which takes seconds
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         named = dict(kwargs or {})
-        aliases = [r.alias_info for r in func._schema.returns if r.alias_info is not None]
-        if _base_name(func) in _EXACT or torch.Tag.nondeterministic_seeded in func.tags:
-            return func(*args, **named)
-        if any(a.is_write for a in aliases):  # in place: the result is moved where it is
-            made = func(*args, **named)
+        schema, name = func._schema, _base_name(func)
+        if name in _FUSED and func in decomposition_table:
+            with self:  # one kernel that rounds in between: in its parts, each of which is moved
+                return decomposition_table[func](*args, **named)
+        is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
+        made = func(*args, **named)
+        if is_view or name in _EXACT or torch.Tag.nondeterministic_seeded in func.tags:
+            return made
+        if any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments):
             tree_map(self._move_in_place, made)
             return made
-        if aliases:  # a view
-            return func(*args, **named)
-        made = func(*args, **named)
         if not any(isinstance(m, torch.Tensor) and m.is_floating_point() for m in tree_leaves(made)):
             return made  # a comparison, or a number taken out of a tensor
         return tree_map(self._moved, func(*tree_map(self._moved, args), **tree_map(self._moved, named)))
@@ -93,3 +111,8 @@ def _base_name(func: Callable[..., Any]) -> str:
     """The operation's name without its namespace, overload and the underscore of its in-place form."""
     name: str = func._schema.name.split("::")[-1]  # type: ignore[attr-defined]
     return name.rstrip("_") if not name.startswith("__") else name
+
+
+def arithmetic(noise: Noise | None) -> contextlib.AbstractContextManager[Any]:
+    """Noisy arithmetic, or torch's own without noise."""
+    return contextlib.nullcontext() if noise is None else NoisyArithmetic(noise)

@@ -36,6 +36,8 @@ def test_lockstep(configuration: Configuration, seed: int, request: pytest.Fixtu
     """One update from the same state and gradient, at every step of an epoch: params and state within rounding."""
     taken = steps(configuration, seed)
     radii = step_radii(configuration, taken)
+    counted = taken.new_states["step"].tolist()  # the frameworks are given this count, so it is checked by itself
+    assert counted == list(range(1, len(counted) + 1)), f"{configuration.id} does not count its steps one by one"
     for framework in FRAMEWORKS:
         updates = importlib.import_module(f"oracles.{framework}").updates
         arguments = (configuration.rule, configuration.hyperparameters, taken.gradients, taken.states, taken.params)

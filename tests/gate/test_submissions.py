@@ -35,14 +35,14 @@ def _rows(name: str, result: FileResult) -> list[dict[str, Any]]:
     """One record for each subject; a file that gives none is its own."""
     if result.broken:
         nothing = {"draws": 0, "draw": "", "digits": None, "notes": []}
-        return [_row(name, Path(name).stem, "broken", f"{name} {result.broken}", **nothing)]
+        return [_row(name, Path(name).stem, "broken", result.broken, **nothing)]
     return [
         _row(
             name,
             s.subject,
             s.worst.outcome,
             _evidence(s),
-            draws=len(s.draws),
+            draws=sum(1 for d in s.draws if d.draw),
             draw=s.worst.draw,
             digits=None if s.worst.digits is None else min(s.worst.digits, 99.0),  # 99 stands for all, as elsewhere
             notes=list(s.notes),

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
-from types import CellType, FunctionType
+from functools import cache, cached_property
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,8 +27,7 @@ from manual import scalar_engine, tiny_network
 from manual.scalar_engine import Value
 from oracles import torch_optim
 from oracles.agreement import compare
-from oracles.certificate import certify_trial
-from oracles.checking import examine
+from oracles.certificate import Ruling, certify_trial
 from oracles.mutation import Mutant, mutants
 from oracles.mutation_equivalence import Evidence, equivalent
 from oracles.rounding import rounding_radii
@@ -40,7 +39,7 @@ from tests.gate.trajectories import Steps, step_radii, steps
 
 Array = np.ndarray[Any, Any]
 Arguments = tuple[Array, ...]
-CLEARLY = 2.0**10
+CLEARLY = 16.0
 """So many times what rounding explains is an error, however a right formula may be written."""
 
 
@@ -90,9 +89,15 @@ def written_out(function: FunctionType) -> FunctionType:
     places = [place for place in code.co_positions() if place[2]]  # the entry has column 0
     (line, _, start, _), end = min(places, key=lambda p: p[2] or 0), max(p[3] or 0 for p in places)
     body = linecache.getline(code.co_filename, line or 0)[start:end]
-    name = f"lambda_of_line_{line}"
+    name = name_of(function)
     text = f"def {name}({', '.join(code.co_varnames[: code.co_argcount])}):\n    return {body}\n"
     return _compiled(text, name, function)
+
+
+def name_of(function: FunctionType) -> str:
+    """What its mutants' ids begin with."""
+    code = function.__code__
+    return f"lambda_of_line_{code.co_firstlineno}" if code.co_name == "<lambda>" else function.__qualname__
 
 
 def _compiled(text: str, name: str, origin: FunctionType) -> FunctionType:
@@ -119,14 +124,13 @@ class Truth(NamedTuple):
 
 @dataclass(frozen=True)
 class Gradient:
-    """A hand-written gradient in two passes, the functions that take part in it, and the points where it is tried."""
+    """A hand-written gradient in two passes, and the points where it is tried."""
 
     id: str
     forward: Callable[..., tuple[Any, Any]]
     """forward(*arguments) -> (losses, cache)."""
     backward: Callable[..., Any]
     """backward(cache, *arguments) -> their gradient with respect to the first argument."""
-    functions: tuple[FunctionType, ...]
     elsewhere: Arguments
     """Where each mutant is called first: what it remembers of that is wrong everywhere else."""
     point: Arguments
@@ -165,15 +169,11 @@ class Gradient:
             value, gradient = np.asarray(self.loss(*args)), np.asarray(self.gradient(*args))
         return Truth(value, gradient, 2.0**-48 * np.abs(value), 2.0**-48 * np.abs(gradient))
 
-    def mutants(self) -> Iterator[tuple[FunctionType, Mutant]]:
-        """Each mutant with the function that it stands in for."""
-        return ((function, mutant) for function in self.functions for mutant in mutants(written_out(function)))
-
-    def judged(self, function: FunctionType, mutant: Mutant) -> Judgement:
-        truths, made = self.truths, mutant.build()
-        with standing_in(function, made):
-            refused = self._refused(truths)
-        return refused or self.equivalent(function, mutant.build())
+    def refuses(self, function: FunctionType, mutant: FunctionType) -> Refused | None:
+        """Why a mutant is refused in the place of one of the functions that take part; None if it is not."""
+        truths = self.truths  # of the original, before anything stands in for it
+        with standing_in(function, mutant):
+            return self._refused(truths)
 
     def _refused(self, truths: Sequence[tuple[Arguments, Truth]]) -> Refused | None:
         try:
@@ -184,8 +184,9 @@ class Gradient:
             return Refused.CRASH
         if any(found):
             return next(filter(None, found))
-        verdict = examine(lambda given: self.trial(tuple(given)), self.point, self.id, 0)
-        return Refused.CERTIFICATE if verdict.wrong or not self._agrees(*truths[0]) else None
+        if certify_trial(lambda: self.trial(self.point)).ruling is Ruling.WRONG:
+            return Refused.CERTIFICATE
+        return None if self._agrees(*truths[0]) else Refused.FLOATS
 
     def _refused_in_floats(self, args: Arguments, truth: Truth) -> Refused | None:
         """Whether anything is off by much more than rounding, or a call leaves traces."""
@@ -230,6 +231,28 @@ class Gradient:
         return equivalent(original, mutant, [self.elsewhere, self.point, *self.edges, *self.beyond])
 
 
+@dataclass(frozen=True)
+class Derivation:
+    """Functions of manual/ and the gradients that they take part in."""
+
+    id: str
+    functions: tuple[FunctionType, ...]
+    gradients: tuple[Gradient, ...]
+
+    def mutants(self) -> Iterator[Mutant]:
+        return (mutant for function in self.functions for mutant in mutants(written_out(function)))
+
+    def judged(self, mutant: Mutant) -> Judgement:
+        """Refused by the first gradient that refuses it, or equivalent in all of them."""
+        (function,) = (f for f in self.functions if mutant.id.startswith(f"{name_of(f)}:"))
+        made = mutant.build()
+        refused = next(filter(None, (gradient.refuses(function, made) for gradient in self.gradients)), None)
+        if refused:
+            return refused
+        evidence = [gradient.equivalent(function, mutant.build()) for gradient in self.gradients]
+        return evidence[0] if all(evidence) else None
+
+
 def copies(args: Arguments) -> Arguments:
     return tuple(a.copy() for a in args)
 
@@ -247,7 +270,7 @@ def draw(seed: int, scale: float, *shape: int) -> Array:
     return np.random.default_rng([seed, *shape]).normal(0.0, scale, shape)
 
 
-def _nine_weight(id: str, module: Any, functions: Sequence[Any], *edges: float) -> Gradient:
+def _nine_weight(id: str, module: Any, *edges: float) -> Gradient:
     def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
         x, y = (array[:samples] for array in housing())
         return draw(seed, scale, samples, 9), x, y
@@ -256,9 +279,8 @@ def _nine_weight(id: str, module: Any, functions: Sequence[Any], *edges: float) 
         id,
         module.forward,
         lambda cache, w, x, y: module.backward(w, x, cache),
-        tuple(functions),
         at(0, 1.0, SAMPLES + 1),
-        at(1, 1.0),
+        at(1, 0.5),
         tuple(at(2, scale) for scale in edges),
         tuple(at(seed, scale) for seed, scale in ((3, 0.1), (4, 1.0), (5, 3.0))),
     )
@@ -285,8 +307,7 @@ def _example(example: chain_rule.Example) -> Gradient:
         return (w,)
 
     beyond = tuple(at(seed, scale) for seed, scale in ((3, 0.1), (4, 3.0)))
-    functions: Any = (example.backward,)
-    return Gradient(example.id, forward, backward, functions, at(0, 1.0, SAMPLES + 1), at(1, 1.0), (), beyond)
+    return Gradient(example.id, forward, backward, at(0, 1.0, SAMPLES + 1), at(1, 1.0), (), beyond)
 
 
 def with_moves(forward: Callable[..., Any]) -> tuple[FunctionType, list[str]]:
@@ -307,7 +328,7 @@ X, Y = np.array([0.0, 1.0, 2.0, 3.0, -1.5, 0.5]), np.array([0.0, 1.0, 0.25, 0.75
 """Targets between 0 and 1 too: a square of 0 or 1 is the number itself."""
 
 
-def _tiny(id: str, loss: Callable[..., Any], slope: Any, functions: Any, *edges: Array) -> Gradient:
+def _tiny(id: str, loss: Callable[..., Any], slope: Any, *edges: Array) -> Gradient:
     """The 1-1-1 network, with z1 above 0 nearly everywhere, and on its kink at the first edge where x = 0."""
 
     def forward(theta: Array, x: Array, y: Array) -> tuple[Any, Any]:
@@ -325,10 +346,10 @@ def _tiny(id: str, loss: Callable[..., Any], slope: Any, functions: Any, *edges:
     kink[0][:, 1] = 0.0
     ends = tuple((theta, X[: len(theta)], Y[: len(theta)]) for theta in edges)
     beyond = (at(3, 0.1), at(4, 3.0), at(5, 10.0))
-    return Gradient(id, forward, backward, functions, at(0, 1.0, 5), at(1, 3.0), (kink, *ends), beyond)
+    return Gradient(id, forward, backward, at(0, 1.0, 5), at(1, 3.0), (kink, *ends), beyond)
 
 
-def _network(activation: str, criterion: str, functions: Sequence[Any]) -> Gradient:
+def _network(activation: str, criterion: str) -> Gradient:
     """Layers that are square and such that are not, two outputs, and an edge with a unit at the kink of ReLU."""
     net = mlp.MLP((2, 3, 3, 2), activation, criterion)
     y = np.array([[0.0, 1.0, 0.25, 1.0, 0.5], [1.0, 0.0, 0.5, 0.75, 0.25]])
@@ -339,10 +360,9 @@ def _network(activation: str, criterion: str, functions: Sequence[Any]) -> Gradi
     kink = (np.abs(at(2, 1.0)[0]), *at(2, 1.0)[1:])
     kink[0][[0, 1, 6]] = 0.0  # the first unit's weights and its bias
     return Gradient(
-        f"mlp_{activation}_{criterion}",
+        f"{activation} and {criterion}",
         net.forward,
         lambda cache, theta, X, y: net.backward(theta, y, cache),
-        tuple(functions),
         at(0, 1.0, SAMPLES + 1),
         at(1, 1.0),
         (kink,),
@@ -350,12 +370,13 @@ def _network(activation: str, criterion: str, functions: Sequence[Any]) -> Gradi
     )
 
 
-def _engine(
-    id: str, graph: Callable[..., Value], functions: Sequence[Any], *edges: float, positive: bool = False
-) -> Gradient:
-    """A graph of Values a and b, columns of w, and of an array c. It is differentiated twice, which doubles every grad.
+Graph = Callable[[Value, Value, Array], Value]
 
-    The root's own grad, by which the others are divided, shows whether `zero_grad` reaches it.
+
+def _graph(graph: Graph, positive: bool, edges: Sequence[tuple[float, float]]) -> Gradient:
+    """A graph of nodes a and b, the columns of w, and of an array c. Differentiated twice, which doubles every grad.
+
+    What the root's own grad then lacks to 2 is added to the others, so that `zero_grad` has to reach it too.
     """
 
     def forward(w: Array, c: Array) -> tuple[Any, Any]:
@@ -368,79 +389,241 @@ def _engine(
         root.zero_grad()
         root.backward()
         root.backward()
-        return np.stack([node.grad + np.zeros_like(root.grad) for node in nodes], axis=-1) / root.grad[..., None]
+        return np.stack([node.grad / 2 + (2 - root.grad) for node in nodes], axis=-1)
 
     def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
         w, c = draw(seed, scale, samples, 2), draw(seed, scale, samples)
         return (np.abs(w), np.abs(c)) if positive else (w, c)
 
-    ends = tuple((np.full((SAMPLES, 2), value), draw(2, 1.0, SAMPLES)) for value in edges)
-    beyond = (at(3, 0.1), at(4, 3.0))
-    return Gradient(f"engine {id}", forward, backward, tuple(functions), at(0, 1.0, 5), at(1, 1.0), ends, beyond)
+    ends = tuple((np.tile(row, (SAMPLES, 1)), draw(2, 1.0, SAMPLES)) for row in edges)
+    return Gradient("", forward, backward, at(0, 1.0, 5), at(1, 1.0), ends, (at(3, 0.1), at(4, 3.0)))
+
+
+def _engine(function: Any, *graphs: Graph, positive: bool = False, edges: Sequence[tuple[float, float]] = ()) -> Derivation:
+    """An operation of the scalar engine, used once in each graph: twice, and two mistakes may cancel."""
+    return Derivation(function.__qualname__, (function,), tuple(_graph(g, positive, edges) for g in graphs))
+
+
+def _chain(a: Value, b: Value, c: Array) -> Value:
+    u = a * b
+    return (u * u + a.sin()) * (b + c) * a
+
+
+CLIP = logistic.PROBABILITY_CLIP
 
 
 def _logit(distance: float) -> float:
-    """Where a prediction is so far from 1, to 1e-9 of that."""
+    """Where a prediction is so far from 1."""
     return float(np.log1p(-distance) - np.log(distance))
 
 
-def _slope(table: Any, name: str) -> Any:
-    return table[name].slope
-
-
-_children: Any = vars(Value)["children"].fget
-CLIP = logistic.PROBABILITY_CLIP
 NEAR_THE_CLIP = np.array([[1.0, 1.0, 0.0, side * _logit(CLIP + by)] for side in (1, -1) for by in (-5e-13, 5e-13)])
 """Logits on either side of where the clipped loss turns flat, closer than 1e-12."""
 FAR = 800.0
 """exp(800) overflows."""
 
-GRADIENTS = [
-    _nine_weight("nine_weight", nine_weight, [nine_weight.backward]),
-    _nine_weight(
-        "nine_weight_stable", nine_weight_stable, [nine_weight_stable.backward, nine_weight_stable._sech], 30.0, 300.0
+
+def _functions(*functions: Any) -> tuple[FunctionType, ...]:
+    return functions
+
+
+DERIVATIONS = [
+    Derivation("nine_weight", _functions(nine_weight.backward), (_nine_weight("", nine_weight),)),
+    Derivation(
+        "nine_weight_stable",
+        _functions(nine_weight_stable.backward, nine_weight_stable._sech),
+        (_nine_weight("", nine_weight_stable, 30.0, 3000.0),),
     ),
-    *map(_example, chain_rule.EXAMPLES),
-    _tiny(
+    *(Derivation(e.id, _functions(e.backward), (_example(e),)) for e in chain_rule.EXAMPLES),
+    Derivation(
         "tiny_network",
-        tiny_network.loss,
-        logistic.cross_entropy_slope,
-        (tiny_network.backward, logistic.cross_entropy_slope, logistic.sigmoid),
+        _functions(tiny_network.backward, logistic.cross_entropy_slope, logistic.sigmoid),
+        (_tiny("", tiny_network.loss, logistic.cross_entropy_slope),),
     ),
-    _tiny(
-        "tiny_network clipped",
-        tiny_network.clipped_loss,
-        logistic.clipped_slope,
-        (logistic.clipped_slope,),
-        NEAR_THE_CLIP,
+    Derivation(
+        "clipped_slope",
+        _functions(logistic.clipped_slope),
+        (_tiny("", tiny_network.clipped_loss, logistic.clipped_slope, NEAR_THE_CLIP),),
     ),
-    _network("tanh", "cross_entropy", [mlp.MLP.backward, _slope(mlp.ACTIVATIONS, "tanh"), mlp.pack, mlp.unpack]),
-    _network("relu", "cross_entropy", [_slope(mlp.ACTIVATIONS, "relu")]),
-    _network("sigmoid", "mse", [_slope(mlp.ACTIVATIONS, "sigmoid"), _slope(mlp.CRITERIA, "mse")]),
-    _engine("+", lambda a, b, c: a + b + c + 2.5, [Value.__add__]),
-    _engine("reflected +", lambda a, b, c: 2.5 + (c + a), [Value.__radd__]),
-    _engine("-", lambda a, b, c: a - b - c - 2.5, [Value.__sub__]),
-    _engine("reflected -", lambda a, b, c: 2.5 - (c - a), [Value.__rsub__]),
-    _engine("*", lambda a, b, c: a * b * c * 2.5, [Value.__mul__]),
-    _engine("reflected *", lambda a, b, c: 2.5 * (c * a), [Value.__rmul__]),
-    _engine("/", lambda a, b, c: a / b / c / 2.5, [Value.__truediv__]),
-    _engine("reflected /", lambda a, b, c: 2.5 / (c / a), [Value.__rtruediv__]),
-    _engine("negative", lambda a, b, c: -a, [Value.__neg__]),
-    _engine("** a number", lambda a, b, c: a**0.7 + a**3 + a**0 + a**-2, [Value.__pow__], positive=True),
-    _engine("** a number, at 0", lambda a, b, c: a**3 + b**0 + b**1, [Value.__pow__], 0.0),
-    _engine("** a node", lambda a, b, c: a**b + b**c, [Value.__pow__], positive=True),
-    _engine("** a node, at 0", lambda a, b, c: a ** (b + 2), [Value.__pow__], 0.0, positive=True),
-    _engine("reflected **", lambda a, b, c: 0.3**a + c**a, [Value.__rpow__], positive=True),
-    _engine("exp", lambda a, b, c: a.exp(), [Value.exp]),
-    _engine("log", lambda a, b, c: a.log(), [Value.log], positive=True),
-    _engine("sin", lambda a, b, c: a.sin(), [Value.sin]),
-    _engine("cos", lambda a, b, c: a.cos(), [Value.cos]),
-    _engine("tanh", lambda a, b, c: a.tanh(), [Value.tanh], FAR, -FAR),
-    _engine("sigmoid", lambda a, b, c: a.sigmoid(), [Value.sigmoid], FAR, -FAR),
-    _engine("relu", lambda a, b, c: a.relu(), [Value.relu], 0.0),
+    Derivation(
+        "MLP",
+        _functions(
+            *(mlp.MLP.backward, mlp.pack, mlp.unpack),
+            *(mlp.ACTIVATIONS[name].slope for name in ("sigmoid", "relu", "tanh")),
+            mlp.CRITERIA["mse"].slope,
+        ),
+        (_network("relu", "cross_entropy"), _network("tanh", "cross_entropy"), _network("sigmoid", "mse")),
+    ),
+    _engine(Value.__add__, lambda a, b, c: a + b, lambda a, b, c: a + c, lambda a, b, c: a + 2.5),
+    _engine(Value.__radd__, lambda a, b, c: 2.5 + a, lambda a, b, c: c + a),
+    _engine(Value.__sub__, lambda a, b, c: a - b, lambda a, b, c: a - c, lambda a, b, c: a - 2.5),
+    _engine(Value.__rsub__, lambda a, b, c: 2.5 - a, lambda a, b, c: c - a),
+    _engine(Value.__mul__, lambda a, b, c: a * b, lambda a, b, c: a * c, lambda a, b, c: a * 2.5),
+    _engine(Value.__rmul__, lambda a, b, c: 2.5 * a, lambda a, b, c: c * a),
+    _engine(Value.__truediv__, lambda a, b, c: a / b, lambda a, b, c: a / c, lambda a, b, c: a / 2.5),
+    _engine(Value.__rtruediv__, lambda a, b, c: 2.5 / a, lambda a, b, c: c / a),
+    _engine(Value.__neg__, lambda a, b, c: -a),
     _engine(
-        "chain rule",
-        lambda a, b, c: ((a * b) * (a * b) + a.sin()) * (b + c) * a,
-        [Value.backward, Value.zero_grad, scalar_engine.topological, scalar_engine.as_value, _children],
+        Value.__pow__,
+        *(lambda a, b, c: a**0.7, lambda a, b, c: a**3, lambda a, b, c: a**0, lambda a, b, c: a**1),
+        *(lambda a, b, c: a**-2, lambda a, b, c: a**b, lambda a, b, c: a**c),
+        positive=True,
+        edges=[(0.0, 2.0)],
     ),
+    _engine(Value.__rpow__, lambda a, b, c: 0.3**a, lambda a, b, c: c**a, positive=True),
+    _engine(Value.exp, lambda a, b, c: a.exp()),
+    _engine(Value.log, lambda a, b, c: a.log(), positive=True),
+    _engine(Value.sin, lambda a, b, c: a.sin()),
+    _engine(Value.cos, lambda a, b, c: a.cos()),
+    _engine(Value.tanh, lambda a, b, c: a.tanh(), edges=[(FAR, 0.0), (-FAR, 0.0)]),
+    _engine(Value.sigmoid, lambda a, b, c: a.sigmoid(), edges=[(FAR, 0.0), (-FAR, 0.0)]),
+    _engine(Value.relu, lambda a, b, c: a.relu(), edges=[(0.0, 0.0)]),
+    Derivation(
+        "Value.backward",
+        _functions(
+            *(Value.backward, Value.zero_grad, scalar_engine.topological, scalar_engine.as_value),
+            vars(Value)["children"].fget,
+        ),
+        (_graph(_chain, False, ()),),
+    ),
+]
+
+
+# --- update rules ---------------------------------------------------------------------------------------------------
+
+AT = (*range(8), 30, 99, 100, 101, 102, 103, 250, 505)
+"""Steps of the first epoch: RAdam begins to adapt in the sixth, ASGD to average after the hundredth."""
+
+
+class Course(NamedTuple):
+    """Some steps of a rule by hand: what goes into each, what torch.optim makes of it, and what rounding explains."""
+
+    given: list[tuple[Array, Any, Array]]
+    expected: dict[str, Array]
+    """The params, and what torch keeps of the state: an array for each, the steps in front."""
+    radii: dict[str, Array]
+
+    def refuses(self, update: Callable[..., Any]) -> Refused | None:
+        """Whether an update rule departs from torch by much more than rounding, or leaves traces."""
+        return self._departs(update, CLEARLY)
+
+    def agrees(self, update: Callable[..., Any]) -> bool:
+        return self._departs(update, 1.0) is None
+
+    def _departs(self, update: Callable[..., Any], margin: float) -> Refused | None:
+        found: list[dict[str, Any]] = []
+        try:
+            with np.errstate(all="ignore"):
+                for given in self.given:
+                    mine = copy.deepcopy(given)
+                    params, state = update(*mine)
+                    kept = {"params": np.array(params), **copy.deepcopy(state._asdict())}
+                    again, and_again = update(*mine)
+                    traces = [(mine, given), ((again, and_again), (params, state))]
+                    if not all(same_bits(a, b) for pair in traces for a, b in zip(*map(_parts, pair), strict=True)):
+                        return Refused.CONDUCT
+                    if type(state) is not type(given[1]) or state.step != given[1].step + 1:
+                        return Refused.LOCKSTEP
+                    found.append(kept)
+            arrays = {name: np.array([row[name] for row in found]) for name in self.expected}
+        except Exception:  # of any kind: a mutant may raise whatever it likes
+            return Refused.CRASH
+        if any(array.shape != self.expected[name].shape for name, array in arrays.items()):
+            return Refused.SHAPE
+        pairs = ((array, self.expected[name], margin * self.radii[name]) for name, array in arrays.items())
+        return None if all(compare(*pair).agrees for pair in pairs) else Refused.LOCKSTEP
+
+
+def _parts(value: Any) -> list[Any]:
+    return [part for item in value for part in _parts(item)] if isinstance(value, tuple) else [value]
+
+
+@cache
+def course(configuration: Configuration) -> Course:
+    """Raises AssertionError if the rule itself departs from torch."""
+    whole = steps(configuration, 0)
+    taken = Steps(*({n: v[[*AT]] for n, v in part.items()} if isinstance(part, dict) else part[[*AT]] for part in whole))
+    state: Any = type(configuration.optimizer.init(taken.params[0]))
+    given = [
+        (gradient, state(**{n: int(v[i]) if n == "step" else v[i] for n, v in taken.states.items()}), params)
+        for i, (gradient, params) in enumerate(zip(taken.gradients, taken.params, strict=True))
+    ]
+    moved, kept = torch_optim.updates(
+        configuration.rule, configuration.hyperparameters, taken.gradients, taken.states, taken.params
+    )
+    radii = {name: 2 * radius for name, radius in step_radii(configuration, taken).items()}  # both sides round
+    made = Course(given, {"params": moved, **kept}, radii)
+    assert made.agrees(configuration.optimizer.update), configuration.id
+    return made
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update rule with the configurations in which it is tried, and the functions that it is made of."""
+
+    id: str
+    configurations: tuple[Configuration, ...]
+    functions: tuple[str, ...] = ("update",)
+    """`update`, names in its closure, and names in the module."""
+
+    def _function(self, name: str) -> FunctionType:
+        update: Any = self.configurations[0].optimizer.update
+        if name == "update":
+            return update
+        found = inspect.getclosurevars(update).nonlocals.get(name) or getattr(optimizers, name)
+        return found
+
+    def mutants(self) -> Iterator[Mutant]:
+        return (mutant for name in self.functions for mutant in mutants(self._function(name)))
+
+    def judged(self, mutant: Mutant) -> Judgement:
+        name = mutant.id.split(":")[0].rpartition(".")[2]
+        close = []
+        for configuration in self.configurations:
+            lockstep, made = course(configuration), mutant.build()
+            with updating(configuration, name, made) as update:
+                refused = lockstep.refuses(update)
+                if refused:
+                    return refused
+                close.append(lockstep.agrees(update))
+        evidence = [self._equivalent(configuration, name, mutant.build()) for configuration in self.configurations]
+        if all(evidence):
+            return evidence[0]
+        return None if all(close) else Refused.LOCKSTEP
+
+    def _equivalent(self, configuration: Configuration, name: str, made: FunctionType) -> Evidence | None:
+        original = configuration.optimizer.update
+
+        def mutant(*args: Any) -> Any:
+            with updating(configuration, name, made) as update:
+                return update(*args)
+
+        return equivalent(original, mutant, course(configuration).given)
+
+
+@contextmanager
+def updating(configuration: Configuration, name: str, mutant: FunctionType) -> Iterator[Callable[..., Any]]:
+    """The update rule with a mutant in the place of itself, of a function in its closure or of one in the module."""
+    update: Any = configuration.optimizer.update  # made anew for each configuration
+    cells = dict(zip(update.__code__.co_freevars, update.__closure__ or (), strict=True))
+    if name == "update":
+        yield rebound(mutant, update)
+    elif name in cells:
+        cells[name].cell_contents = rebound(mutant, cells[name].cell_contents)
+        yield update
+    else:
+        with standing_in(getattr(optimizers, name), mutant):
+            yield update
+
+
+def _rows(*rules: str) -> tuple[Configuration, ...]:
+    return tuple(row for row in CONFIGURATIONS if row.rule in rules)
+
+
+RULES = [
+    *(Rule(rule, _rows(rule)) for rule in ("vanilla", "momentum", "averaged_momentum", "sgd", "adagrad", "adadelta")),
+    *(Rule(rule, _rows(rule)) for rule in ("rmsprop", "amsgrad", "adamax", "radam", "asgd", "rprop")),
+    Rule("adam", _rows("adam", "adamw")),
+    Rule("nadam", _rows("nadam"), ("update", "mu")),
+    Rule("shared", _rows("sgd", "adam", "adamw"), ("_coupled", "_decayed", "_moments")),
 ]

@@ -1,0 +1,442 @@
+"""Whatever a submitted file does, each of its subjects gets a verdict or an explanation, and so does every other file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from oracles.isolation import FileResult, try_file
+from tests.gate.submissions import submissions
+from tests.gate.summary import aligned, tables
+from tests.meta.submission_files import IMPORTS, right_files
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 30.0
+"""Seconds for what ends by itself, however busy the machine is; what does not end is given SHORT."""
+SHORT = 3.0
+DRAWS = 2
+CUBE = (
+    IMPORTS
+    + """def loss(x):
+    return np.sum(x**3)
+
+
+def gradient(x):
+    return 3 * x**2
+
+
+RIGHT = Subject("right", loss, gradient, [("n", 2)])
+"""
+)
+
+
+def tried(folder: Path, text: str, draws: int = DRAWS, limit: float = LIMIT) -> FileResult:
+    path = folder / "subject.py"
+    path.write_text(text)
+    return try_file(path, draws, 0, limit)
+
+
+# --- what a gradient does ---------------------------------------------------------------------------------------------
+
+
+class Hostile(NamedTuple):
+    """The body of `bad(x)`, and what is said of it."""
+
+    body: str
+    outcome: str
+    message: str
+    limit: float = LIMIT
+
+
+AT = r", at line \d+, in bad: "
+HOSTILE = {
+    "endless-loop": Hostile("while True: x = x", "broken", f"gives no result within 3 seconds{AT}while True", SHORT),
+    "endless-on-balls": Hostile(
+        "while not isinstance(x, np.ndarray): x = x", "broken", f"gives no result within 3 seconds{AT}while not", SHORT
+    ),
+    "stopped-itself": Hostile(
+        "import os; os.kill(os.getpid(), 19)", "broken", "^gives no result within 3 seconds$", SHORT
+    ),
+    "segmentation-fault": Hostile(
+        "import ctypes; ctypes.string_at(0)", "broken", f"^ends its process by signal SIGSEGV{AT}import ctypes"
+    ),
+    "killed": Hostile("import os; os.kill(os.getpid(), 9)", "broken", "^ends its process by signal SIGKILL$"),
+    "os-exit-0": Hostile("import os; os._exit(0)", "broken", "^ends its process with code 0$"),
+    "sys-exit": Hostile("import sys; sys.exit(0)", "broken", f"^SystemExit: 0{AT}import sys; sys.exit"),
+    "keyboard-interrupt": Hostile("raise KeyboardInterrupt", "broken", f"^KeyboardInterrupt{AT}raise"),
+    "raises": Hostile("return {}['W']", "broken", f"^KeyError: 'W'{AT}return {{}}"),
+    "message-from-hell": Hostile(
+        r"raise ValueError('\x1b[2J\udc80\n' + 'y' * 10**6)", "broken", r"^ValueError: \\x1b\[2J\\udc80 y{100,400}…, at"
+    ),
+    "recursion": Hostile("return bad(x)", "broken", f"^RecursionError: .*{AT}return bad"),
+    "memory": Hostile("return np.ones(2**30)", "broken", f"^MemoryError: Unable to allocate 8.00 GiB.*{AT}return"),
+    "reads-stdin": Hostile("input()", "broken", f"^EOFError: .*{AT}input"),
+    "patches-numpy": Hostile(
+        "np.sum = np.array_equal = None", "broken", "^TypeError: 'NoneType' object is not callable"
+    ),
+    "prints-without-end": Hostile(
+        "while True: print('x' * 10**6)", "broken", f"^prints more than 64 MB{AT}while True: print"
+    ),
+    "mutated-input": Hostile("x *= 3; return x * x / 3", "wrong", r"changed in place: args\[0\]"),
+    "global-state": Hostile(
+        "bad.calls = getattr(bad, 'calls', 0) + 1; return 3 * x**2 * bad.calls",
+        "wrong",
+        "a second run on the same inputs",
+    ),
+    "randomness": Hostile(
+        "return 3 * x**2 * (1 + 1e-12 * np.random.rand())", "wrong", "a second run on the same inputs gives other bits"
+    ),
+    "wrong-shape": Hostile("return np.ones(2)", "wrong", r"gradient of x: expected shape \(\d, 2\), got \(2,\)"),
+    "transposed": Hostile("return 3 * x.T**2", "wrong", r"expected shape \(\d, 2\), got \(2, \d\)|proved wrong"),
+    "wrong-dtype": Hostile(
+        "return (3 * x**2).astype('f4')", "wrong", "gradient of x: expected dtype float64, got float32"
+    ),
+    "whole-numbers": Hostile("return np.ones(x.shape, int)", "wrong", "expected dtype float64, got int64"),
+    "list": Hostile("return (3 * x**2).tolist()", "wrong", "gradient: expected an array or a number, got list"),
+    "tuple-of-one": Hostile("return (3 * x**2,)", "wrong", "expected an array, got a tuple of one; return it without"),
+    "nothing": Hostile("3 * x**2", "wrong", "gradient: expected an array or a number, got NoneType"),
+    "nan": Hostile(
+        "dx = 3 * x**2; dx[0, 1] = np.nan; return dx", "wrong", r"the loss is finite and the gradient is not: x\[0, 1\]"
+    ),
+}
+"""Every one of these has a right neighbour in its file."""
+
+
+def hostile_file(name: str) -> str:
+    body = HOSTILE[name].body
+    return f'{CUBE}\n\ndef bad(x):\n    {body}\n\n\nBAD = Subject("{name}", loss, bad, [("n", 2)])\n'
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_gradient_is_explained_and_its_neighbour_is_tried(name: str, tmp_path: Path) -> None:
+    expected = HOSTILE[name]
+    neighbour, subject = tried(tmp_path, hostile_file(name), limit=expected.limit).subjects
+    assert subject.subject == name
+    assert (subject.worst.outcome, subject.worst.draw) == (expected.outcome, "scale1-draw0")
+    assert re.search(expected.message, subject.worst.evidence), subject.worst.evidence
+    assert (neighbour.worst.outcome, len(neighbour.draws)) == ("right", DRAWS)
+
+
+HARMLESS = {
+    "global-settings": "import os, sys, warnings; np.seterr(all='raise'); np.random.seed(0); os.chdir('/'); "
+    "sys.path.clear(); warnings.simplefilter('error'); sys.setrecursionlimit(10**6); sys.stdout.close()",
+    "endless-thread": "import threading; threading.Thread(target=threading.Event().wait).start()",
+    "endless-exit-handler": "import atexit, threading; atexit.register(threading.Event().wait)",
+    "writes-beside-itself": "open(__file__ + '.txt', 'w').write('here')",
+    "argv": "import sys; assert sys.argv == [__file__]",
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_harmless_in_a_process_of_its_own_is_no_offence(name: str, tmp_path: Path) -> None:
+    text = f"{CUBE}\n\ndef odd(x):\n    {HARMLESS[name]}\n    return 3 * x**2\n\n\nODD = Subject('odd', loss, odd, [(2,)])\n"
+    result = tried(tmp_path, text)
+    assert [(s.subject, s.worst.outcome) for s in result.subjects] == [("right", "right"), ("odd", "right")]
+
+
+def test_megabytes_of_output_are_a_note(tmp_path: Path) -> None:
+    text = f"{CUBE}\n\ndef loud(x):\n    print('x' * 10**6)\n    return 3 * x**2\n\n\nLOUD = Subject('loud', loss, loud, [(2,)])\n"
+    quiet, loud = tried(tmp_path, text).subjects
+    assert (quiet.notes, loud.worst.outcome) == ((), "right")
+    assert re.fullmatch(r"prints \d+\.\d MB", loud.notes[0])
+    assert float(loud.notes[0].split()[1]) > 2
+
+
+# --- what a file does -------------------------------------------------------------------------------------------------
+
+FILES = {
+    "endless-import": ("while True: x = 1\n", "^gives no result within 3 seconds, at line 1, in <module>: .*imported$"),
+    "exit-on-import": ("import os\nos._exit(0)\n", "^ends its process with code 0, while it is being imported$"),
+    "crash-on-import": ("import ctypes\nctypes.string_at(0)\n", "SIGSEGV, at line 2, in <module>: ctypes"),
+    "sys-exit-on-import": ("raise SystemExit(3)\n", "^cannot be imported: SystemExit: 3, at line 1, in <module>"),
+    "missing-module": ("import no_such_module\n", "^cannot be imported: ModuleNotFoundError: No module .*, at line 1"),
+    "syntax-error": ("def f(:\n", r"^cannot be imported: SyntaxError: invalid syntax \(subject.py, line 1\)$"),
+    "no-subject": ("x = 1\n", "^defines no Subject; write `from oracles import Subject`"),
+    "empty": ("", "^defines no Subject"),
+    "same-id": (
+        CUBE + CUBE.replace("RIGHT =", "AGAIN ="),
+        "^two subjects are called right; give each an id of its own$",
+    ),
+    "not-utf-8": ("x = '\xff'\n", "^cannot be imported: SyntaxError: .*'utf-8' codec can't decode byte 0xff"),
+    "null-byte": ("x = 1\0\n", "^cannot be imported: (SyntaxError|ValueError): source code .*null bytes"),
+    "impossible-row": (
+        CUBE.replace("gradient, [", "3, ["),
+        "^cannot be imported: TypeError: Subject right: gradient: expected a function, got int, at line 13, in <module>",
+    ),
+    "other-subjects-each-time": (
+        "import os, random\n" + CUBE.replace('"right"', "str(random.SystemRandom().random())") + "B = Subject('b', *[\n"
+        "    loss, gradient, [(2,)]])\n",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if FILES[name][1]])
+def test_a_file_without_subjects_is_explained(name: str, tmp_path: Path) -> None:
+    text, message = FILES[name]
+    path = tmp_path / "subject.py"
+    path.write_bytes(text.encode("latin-1"))
+    result = try_file(path, DRAWS, 0, SHORT if "endless" in name else LIMIT)
+    assert result.subjects == ()
+    assert not result.ok
+    assert re.search(message, result.broken), result.broken
+
+
+def test_a_file_that_changes_from_import_to_import_is_explained(tmp_path: Path) -> None:
+    first, second = tried(tmp_path, FILES["other-subjects-each-time"][0]).subjects
+    assert first.worst.outcome == "right"
+    assert second.worst.outcome == "broken"
+    assert re.fullmatch(r"the file defined 0\.\d+, b at first and then 0\.\d+, b", second.worst.evidence)
+
+
+def test_arguments_that_raise_are_explained(tmp_path: Path) -> None:
+    text = f"{CUBE}\n\ndef draw(random, scale):\n    return 1 / 0\n\n\nBAD = Subject('bad', loss, gradient, draw)\n"
+    right, bad = tried(tmp_path, text).subjects
+    assert right.ok
+    assert bad.worst.evidence == "ZeroDivisionError: division by zero, at line 17, in draw: return 1 / 0"
+
+
+DICTS = (
+    CUBE
+    + """
+
+def net(p):
+    return np.sum(p["W"] ** 2) + np.sum(p["b"])
+
+
+def right(p):
+    return {"W": 2 * p["W"], "b": np.ones_like(p["b"])}
+
+
+def deletes(p):
+    made = right(p)
+    p.clear()
+    return made
+
+
+P = {"W": (2, "n"), "b": ("n",)}
+SUBJECTS = {"a": Subject("dict", net, right, [P])}
+OTHERS = [
+    Subject("missing", net, lambda p: {"W": 2 * p["W"]}, [P]),
+    Subject("extra", net, lambda p: right(p) | {"c": 1.0}, [P]),
+    Subject("deletes", net, deletes, [P]),
+]
+"""
+)
+
+
+def test_dicts_with_other_keys_are_explained(tmp_path: Path) -> None:
+    subjects = {s.subject: s.worst for s in tried(tmp_path, DICTS).subjects}
+    assert {name: worst.outcome for name, worst in subjects.items()} == {
+        "right": "right",
+        "dict": "right",
+        "missing": "wrong",
+        "extra": "wrong",
+        "deletes": "wrong",
+    }
+    assert "gradient: missing keys ['b'], extra keys []" in subjects["missing"].evidence
+    assert "gradient: missing keys [], extra keys ['c']" in subjects["extra"].evidence
+    assert "changed in place: args[0]['W'] (taken away)" in subjects["deletes"].evidence
+
+
+# --- what trying leaves behind ----------------------------------------------------------------------------------------
+
+
+def test_neighbours_are_found_and_nothing_is_left_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried by a relative path, from a folder with a module that must not be taken for the library's."""
+    (tmp_path / "layers.py").write_text("import numpy as np\n\n\ndef loss(x):\n    return np.sum(x**3)\n")
+    (tmp_path / "sub.py").write_text(CUBE.replace("def loss", "from layers import loss\n\n\ndef unused"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "flint.py").write_text("raise ImportError\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    before = np.geterr()
+    assert try_file(Path("../sub.py"), 1, 0, LIMIT).ok
+    assert np.geterr() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "layers.py", "sub.py"]
+
+
+LATER = "import subprocess; subprocess.Popen(['sh', '-c', 'sleep 2; touch {}'])"
+
+
+def test_what_a_subject_has_started_is_stopped_with_it(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    started = time.monotonic()
+    assert tried(tmp_path, f"{LATER.format(mark)}\n{CUBE}", draws=1).ok
+    assert time.monotonic() - started < 2, "too slow to say anything"
+    time.sleep(2.5)
+    assert not mark.exists()
+
+
+def test_an_interrupted_trial_stops_its_process(tmp_path: Path) -> None:
+    """As by Ctrl-C: a loop must not go on burning a processor when nobody waits for it."""
+    number = tmp_path / "pid"
+    (tmp_path / "loop.py").write_text(
+        f"import os\nopen({str(number)!r}, 'x').write(str(os.getpid()))\nwhile True: pass\n"
+    )
+    script = f"from pathlib import Path\nfrom oracles.isolation import try_file\ntry_file(Path({str(tmp_path / 'loop.py')!r}), 1, 0, 60)"
+    waiting = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not (number.exists() and number.read_text()):
+        time.sleep(0.05)
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(timeout=30) != 0
+    assert not _runs(int(number.read_text()))
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and no zombie, which has ended and waits for somebody to ask about it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("draws", "limit", "complaint"),
+    [
+        pytest.param(0, 1.0, "draws: expected at least 1, got 0", id="draws"),
+        pytest.param(1, 0.0, "limit: expected a positive number of seconds, got 0", id="limit"),
+    ],
+)
+def test_nonsense_is_refused(draws: int, limit: float, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        try_file(tmp_path / "any.py", draws, 0, limit)
+
+
+# --- mistakes that one configuration hides ----------------------------------------------------------------------------
+
+
+class Planted(NamedTuple):
+    """A right gradient, a mistake in it, arguments that bring the mistake out, and arguments that hide it."""
+
+    code: str
+    right: str
+    wrong: str
+    varied: str
+    lucky: str
+    layer: bool = True
+
+
+PLANTED = {
+    "repeated-index": Planted(
+        "def forward(table, ids):\n    return table[ids], (table, ids)\n",
+        "table, ids = cache\n    d = np.zeros_like(table)\n    np.add.at(d, ids, dout)\n    return d",
+        "table, ids = cache\n    d = np.zeros_like(table)\n    d[ids] = dout\n    return d",
+        "[(6, 2), Indices(6, ('N',))]",
+        "[(6, 2), Indices(6, (1,))]",
+    ),
+    "first-sample-only": Planted(
+        "def forward(x, b):\n    return x + b, None\n",
+        "return dout, dout.sum(axis=0)",
+        "return dout, dout[0]",
+        "[('N', 3), (3,)]",
+        "[(1, 3), (3,)]",
+    ),
+    "squeezed-batch-of-one": Planted(
+        "def forward(x, w):\n    return x @ w, (x, w)\n",
+        "x, w = cache\n    return dout @ w.T, x.T @ dout",
+        "x, w = cache\n    return np.squeeze(dout @ w.T), x.T @ dout",
+        "[('N', 3), (3, 2)]",
+        "[(4, 3), (3, 2)]",
+    ),
+    "no-path-through-time": Planted(
+        "def forward(x, w):\n    h, past = np.zeros(w.shape), []\n    for t in range(len(x)):\n"
+        "        past.append(h)\n        h = np.tanh(x[t] + w * h)\n    return h, (past, w, h, len(x))\n",
+        "past, w, h, T = cache\n    dx, dw = np.zeros((T, len(w))), np.zeros_like(w)\n"
+        "    for t in reversed(range(T)):\n        da = dout * (1 - h**2)\n        dx[t] = da\n        dw += da * past[t]\n"
+        "        dout, h = da * w, past[t]\n    return dx, dw",
+        "past, w, h, T = cache\n    dx, dw = np.zeros((T, len(w))), np.zeros_like(w)\n"
+        "    da = dout * (1 - h**2)\n    dx[-1], dw[:] = da, da * past[-1]\n    return dx, dw",
+        "[('T', 2), (2,)]",
+        "[(1, 2), (2,)]",
+    ),
+    "without-upstream": Planted(
+        "def forward(x, w):\n    return np.sum(x * w), (x, w)\n",
+        "x, w = cache\n    return dout * w, dout * x",
+        "x, w = cache\n    return dout * w, x",
+        "[(3,), (3,)]",
+        "[(3,), np.zeros(3)], wrt=[0]",
+    ),
+    "out-for-dout": Planted(
+        "def forward(x):\n    return np.tanh(x), x\n",
+        "x = cache\n    return dout * (1 - np.tanh(x) ** 2)",
+        "x = cache\n    return x * (1 - np.tanh(x) ** 2)",
+        "[('N', 3)]",
+        "",
+    ),
+    "product-with-a-zero": Planted(
+        "def forward(x):\n    return np.prod(x)\n",
+        "d = np.ones_like(x)\n    for i in range(len(x)):\n        d[np.arange(len(x)) != i] *= x[i]\n    return d",
+        "return np.prod(x) / x",
+        "[(3,)]",
+        "[Uniform(1, 2, (3,))]",
+        False,
+    ),
+    "tie-in-a-maximum": Planted(
+        "def forward(x):\n    return np.max(x)\n",
+        "d = np.zeros_like(x)\n    d[np.argmax(x)] = 1\n    return d",
+        "return (x == np.max(x)) * 1.0",
+        "[(2,)]",
+        "[Uniform(1, 2, (2,))]",
+        False,
+    ),
+    "large-values": Planted(
+        "def forward(x):\n    return np.sum(np.where(np.abs(x) < 8, x**2, 16 * np.abs(x) - 64))\n",
+        "return np.where(np.abs(x) < 8, 2 * x, 16 * np.sign(x))",
+        "return 2 * x",
+        "[(2,)]",
+        "[Uniform(-7, 7, (2,))]",
+        False,
+    ),
+    "stale-global": Planted(
+        "SEEN = []\n\n\ndef forward(x):\n    return np.sum(x**2)\n",
+        "return 2 * x",
+        "SEEN.append(x.shape)\n    return 2 * x * (1 if x.shape == SEEN[0] else 2)",
+        "[('N', 2)]",
+        "[(3, 2)]",
+        False,
+    ),
+    "cache-used-up": Planted(
+        "def forward(x, w):\n    return x @ w, [x, w]\n",
+        "x, w = cache\n    return dout @ w.T, x.T @ dout",
+        "x, w = cache\n    cache[0] = 0 * x\n    return dout @ w.T, x.T @ dout",
+        "[('N', 3), (3, 2)]",
+        "",
+    ),
+}
+
+
+def planted_file(bug: Planted) -> str:
+    kind, given = (", layer=True", "dout, cache") if bug.layer else ("", "x")
+    text = f"{IMPORTS}{bug.code}\n\ndef right({given}):\n    {bug.right}\n\n\ndef wrong({given}):\n    {bug.wrong}\n\n"
+    rows = [("right", bug.varied), ("wrong", bug.varied), *([("wrong", bug.lucky)] if bug.lucky else [])]
+    names = ("right", "wrong", "lucky")
+    return text + "".join(
+        f"\n{name.upper()} = Subject('{name}', forward, {function}, {arguments}{kind})"
+        for name, (function, arguments) in zip(names, rows, strict=False)
+    )
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_mistake_that_one_configuration_hides_is_refused(name: str, tmp_path: Path) -> None:
+    """And the right gradient is not, nor is the wrong one where its arguments never bring the mistake out."""
+    bug = PLANTED[name]
+    result = tried(tmp_path, planted_file(bug), draws=10)
+    found = {s.subject: s.worst for s in result.subjects}
+    assert found["right"].outcome == "right", found["right"].evidence
+    assert found["wrong"].outcome == "wrong", found["wrong"].evidence
+    if bug.lucky:
+        assert found["lucky"].outcome == "right", found["lucky"].evidence
