@@ -116,6 +116,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=_seed, default=0, metavar="N", help="moves every draw of the trial (0)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    submissions(config.option.subject)  # a pattern that matches nothing is told before anything runs
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     names = ("numpy", "torch", "jax", "python-flint")
     versions = ", ".join(f"{name} {_version(name)}" for name in names)

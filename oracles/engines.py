@@ -12,7 +12,7 @@ from oracles.agreement import compare
 from oracles.checking import Finding, Result, Verdict, examine, name_of, settled
 from oracles.errors import NotCertifiableError, UndecidedComparisonError
 from oracles.rounding import rounding_radii
-from oracles.tree import leaves, map_leaves
+from oracles.tree import is_float_leaf, leaves, map_leaves
 from oracles.trial import Array, Trial, as_floats
 
 __all__ = ["check_engine", "examine_engine"]
@@ -71,11 +71,12 @@ def _value(root: Any) -> Any:
     """The number in a node. Raises TypeError for what is no node."""
     if callable(getattr(root, "backward", None)):
         for name in _VALUES:
-            if hasattr(root, name):
-                return getattr(root, name)
+            value = getattr(root, name, None)
+            if is_float_leaf(value) or isinstance(value, int | np.ndarray | np.number):
+                return value
     raise TypeError(
-        f"f: expected a node with .backward() and its number in .{' or .'.join(_VALUES)}, got {type(root).__name__}; "
-        "return the root of the graph"
+        f"f: expected a node with .backward() and a number or array in .{' or .'.join(_VALUES)}, got "
+        f"{type(root).__name__}; return the root of the graph"
     )
 
 

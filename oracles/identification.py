@@ -131,8 +131,8 @@ def identify_optimizer(
     """Name the update rule that `trajectory` follows, and its hyperparameters, or say that none fits.
 
     `trajectory` is float64 (T + 1, ...): the weights before the first step and after each. `gradients` is float64
-    (T, ...): the gradient that each step used, taken at trajectory[t]. The last axis runs over the weights of one model,
-    which matters to rules that mix up weights; the axes before it hold models trained side by side, by one rule.
+    (T, ...): the gradient that each step used, taken at trajectory[t]. The last axis runs over the weights of one
+    model, which matters to rules that mix up weights; the axes before it hold models trained side by side.
 
     `steps_per_epoch` serves rules that do something once per epoch. Without it the length of an epoch is inferred where
     the weights move once per epoch, or a step counter advances then; the latter needs more than 16 steps per epoch.
@@ -156,9 +156,12 @@ def identify_optimizer(
     n = course.gradients.shape[-1]
     rules = [r for r in RULES if r.moves_once_per_epoch == (length is not None) and r.needs_weights <= n]
     trial = _Trial(course)
-    trial.run(rules)
-    explanations = tuple(found.explanation for found in trial.found + trial.wider)
-    return Identification(course.steps, explanations, None if explanations else _nearest(trial.fits, course), len(rules))
+    # Rules are tried at hyperparameters where they overflow; what is not finite is not used.
+    with np.errstate(all="ignore"):
+        trial.run(rules)
+        explanations = tuple(found.explanation for found in trial.found + trial.wider)
+        nearest = None if explanations else _nearest(trial.fits, course)
+    return Identification(course.steps, explanations, nearest, len(rules))
 
 
 def _checked(trajectory: ArrayLike, gradients: ArrayLike) -> tuple[Array, Array]:
@@ -372,6 +375,7 @@ def _nearest(fits: Sequence[Fit], course: Course) -> Departure:
         # With enough hyperparameters something always comes close, so the plain rules it is.
         return _departure(next(f for f in by_misfit if f.candidate.rule.faults == f.candidate.rule.round == 0), course)
     followed.sort(key=lambda f: f.near is not None and f.near.course.steps, reverse=True)
+
     def merit(pair: tuple[Departure, Candidate]) -> tuple[int, ...]:
         departure, candidate = pair
         rule = candidate.rule

@@ -107,10 +107,9 @@ class Near:
         ahead, behind = values + probes, values - probes * both_sides
         varied = np.where(np.tile(np.eye(count, dtype=bool), (2, 1)), np.repeat([ahead, behind], count, axis=0), values)
         predicted = replay(candidate.at(np.vstack([values, varied])), course)
-        with np.errstate(all="ignore"):
-            residual = ((course.displacements - predicted[0]) / allowed).reshape(-1)
-            change = ((predicted[1 : count + 1] - predicted[count + 1 :]) / allowed).reshape(count, -1)
-            jacobian = (change / (ahead - behind)[:, None]).T
+        residual = ((course.displacements - predicted[0]) / allowed).reshape(-1)
+        change = ((predicted[1 : count + 1] - predicted[count + 1 :]) / allowed).reshape(count, -1)
+        jacobian = (change / (ahead - behind)[:, None]).T
         return cls(candidate, course, allowed, probes, residual, jacobian)
 
     def moved(self, values: Array) -> Near:
@@ -120,7 +119,9 @@ class Near:
     @cached_property
     def within(self) -> NDArray[np.bool_]:
         """Which residuals (R,) are rounding, that of the hyperparameters to floats included."""
-        return np.asarray(np.abs(self.residual) <= 1 + np.abs(self.jacobian) @ np.spacing(np.abs(self.candidate.values)))
+        return np.asarray(
+            np.abs(self.residual) <= 1 + np.abs(self.jacobian) @ np.spacing(np.abs(self.candidate.values))
+        )
 
     @property
     def fits(self) -> bool:
@@ -179,11 +180,11 @@ class Near:
         """Which steps (T,) of a longer course fit too, as far as this one tells the hyperparameters."""
         there = Near.of(self.candidate, course)
         if not (self.usable and there.usable):
-            return np.all(there.within.reshape(course.steps, -1), axis=1)
+            return np.asarray(there.within.reshape(course.steps, -1).all(axis=1))
         s, directions, _ = self.decomposition
         spread = there.jacobian @ (directions / np.maximum(s, 1e-100)[:, None]).T
         doubt = 3 * np.linalg.norm(spread, axis=1)
-        return np.all((np.abs(there.residual) <= 1 + doubt).reshape(course.steps, -1), axis=1)
+        return np.asarray((np.abs(there.residual) <= 1 + doubt).reshape(course.steps, -1).all(axis=1))
 
 
 def _probes(candidate: Candidate) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""The names of the update rules, their hyperparameters with the values that are usual, and which rule contains which."""
+"""The update rules by name, with the usual values of their hyperparameters, and which rule contains which."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Rule:
     wider_than: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """The rules that it becomes when the hyperparameters named here are 0."""
     seeds: Callable[[Any, Any], Mapping[str, tuple[float, ...]]] | None = None
-    """Values to start from, by displacements and gradients: the rate, where displacements are not proportional to it."""
+    """Values to start from, by displacements and gradients, for what is not proportional to the learning rate."""
     periodic: bool = False
     """Whether it depends on the length of an epoch."""
     moves_once_per_epoch: bool = False
@@ -94,7 +94,7 @@ class Rule:
 
 
 def _with(name: str, *phrases: str) -> str:
-    """"Adam", "Adam with this", "Adam with this and without that"."""
+    """For example "Adam", "Adam with this", "Adam with this and without that"."""
     joined = " and ".join(phrases)
     return f"{name}{' and ' if ' with' in name else ' '}{joined}" if phrases else name
 
@@ -114,7 +114,9 @@ MOMENTS = (
     _fraction("beta2", 0.999, 0.99, 0.9, 0.95, 0.9999, 0.5),
     _epsilon(1e-8),
 )
-WEIGHT_DECAY = Hyperparameter("weight_decay", (1e-2, 1e-3, 1e-4, 1e-1, -1e-3, -1e-2, -1e-1), tiny=1e-2, largest=100.0, signed=True)
+WEIGHT_DECAY = Hyperparameter(
+    "weight_decay", (1e-2, 1e-3, 1e-4, 1e-1, -1e-3, -1e-2, -1e-1), tiny=1e-2, largest=100.0, signed=True
+)
 
 
 def _gradient_descent() -> Iterator[Rule]:
@@ -132,7 +134,7 @@ def _gradient_descent() -> Iterator[Rule]:
     yield Rule(
         "momentum with dampening",
         rules.momentum,
-        (RATE, MOMENTUM, _fraction("dampening", 0.9, 0.5, 0.1)),
+        (RATE, MOMENTUM, _fraction("dampening", 0.9, 0.99, 0.5, 0.1)),
         wider_than=(("momentum", ("dampening",)),),
     )
     yield Rule(
@@ -148,7 +150,9 @@ def _gradient_descent() -> Iterator[Rule]:
 def _adagrad() -> Iterator[Rule]:
     extras = {
         "with a decaying rate": Hyperparameter("lr_decay", (1e-3, 1e-2, 1e-1, 1e-4, 1.0), tiny=1e-3),
-        "with an initial accumulator": Hyperparameter("initial_accumulator_value", (0.1, 1.0, 1e-2, 1e-4, 1e-6), tiny=1e-4),
+        "with an initial accumulator": Hyperparameter(
+            "initial_accumulator_value", (0.1, 1.0, 1e-2, 1e-4, 1e-6), tiny=1e-4
+        ),
     }
     for count in range(len(extras) + 1):
         for phrases in combinations(extras, count):
@@ -197,13 +201,18 @@ class _Departure:
 _DEPARTURES = (
     _Departure("without bias correction", "correction", {"correction": rules.uncorrected}, timeless=True),
     _Departure(
-        "with constant bias correction 1 - beta", "correction", {"correction": rules.corrected_constantly}, timeless=True
+        "with constant bias correction 1 - beta",
+        "correction",
+        {"correction": rules.corrected_constantly},
+        timeless=True,
     ),
     _Departure("with sqrt(beta2^t) for sqrt(1 - beta2^t)", "correction", {"correction": rules.corrected_twice}),
     _Departure("with epsilon outside the correction", "correction", {"correction": rules.corrected_in_rate}, fault=0),
     _Departure("with epsilon inside the square root", "epsilon", {"denominator": rules.epsilon_inside}),
     _Departure("with its step counter advanced once per epoch", "clock", {"clock": rules.every_epoch}, periodic=True),
-    _Departure("with its step counter advanced for each weight", "clock", {"clock": rules.every_weight}, needs_weights=2),
+    _Departure(
+        "with its step counter advanced for each weight", "clock", {"clock": rules.every_weight}, needs_weights=2
+    ),
     _Departure("with m and v carried from weight to weight", "state", {"carried": True}, needs_weights=2),
     _Departure("with one second moment for all weights", "state", {"square": rules.mean_square}, needs_weights=2),
 )
@@ -329,7 +338,7 @@ def _decayed(rule: Rule) -> Iterator[Rule]:
             decay=decay,
             faults=rule.faults + fault,
             roundings=rule.roundings + 2,
-            round=2 if rule.faults + fault else 1,
+            round=3 if rule.faults + fault else 1,
             wider_than=(
                 (rule.name, ("weight_decay",)),
                 *((_decayed_name(narrower, phrase), zero) for narrower, zero in rule.wider_than),
@@ -350,7 +359,12 @@ def _once_per_epoch(rule: Rule) -> Iterator[Rule]:
         ("on the mean of each epoch's gradients", rules.summed_over_epoch(rule.update, mean=True)),
     ):
         yield replace(
-            rule, name=f"{rule.name}, {phrase}", update=update, faults=1, periodic=True, moves_once_per_epoch=True,
+            rule,
+            name=f"{rule.name}, {phrase}",
+            update=update,
+            faults=1,
+            periodic=True,
+            moves_once_per_epoch=True,
             wider_than=(),
         )
 
@@ -363,7 +377,7 @@ def _library() -> Iterator[Rule]:
         if rule.name != "Rprop":
             yield from _decayed(rule)
     for rule in _pairs():
-        yield replace(rule, round=3)
+        yield replace(rule, round=2)
     for rule in bases:
         if rule.name in ("SGD", "momentum", "heavy ball", "exponential-average momentum", "RMSprop", "Adam"):
             yield from _once_per_epoch(rule)

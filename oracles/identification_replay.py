@@ -90,9 +90,8 @@ def replay(candidate: Candidate, course: Course) -> Array:
     """The displacements (K, T, M, n) that K sets of hyperparameters give, from the actual weights at each step."""
     p = candidate.parameters(lambda value: value[:, None, None], course.gradients.shape[-1])
     out = np.empty((len(candidate.values), *course.gradients.shape))
-    with np.errstate(all="ignore"):
-        for t, d in enumerate(candidate.rule.displacements(candidate.sign * course.gradients, course.weights, p)):
-            out[:, t] = d
+    for t, d in enumerate(candidate.rule.displacements(candidate.sign * course.gradients, course.weights, p)):
+        out[:, t] = d
     return out
 
 
@@ -101,8 +100,7 @@ def tolerance(candidate: Candidate, course: Course) -> Array:
     p = candidate.parameters(Rounded, course.gradients.shape[-1])
     out = np.empty(course.gradients.shape)
     gradients = map(Rounded, candidate.sign * course.gradients)
-    with np.errstate(all="ignore"):
-        for t, d in enumerate(candidate.rule.displacements(gradients, course.weights, p)):
-            out[t] = d.error
+    for t, d in enumerate(candidate.rule.displacements(gradients, course.weights, p)):
+        out[t] = d.error
     # Twice: the replay is rounded, and so was what it is compared with.
     return 2 * out + candidate.rule.roundings * course.rounding

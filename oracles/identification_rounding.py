@@ -103,7 +103,9 @@ class Rounded(NDArrayOperatorsMixin):
             values, errors = _taken_apart(args)
             size = np.mean(np.abs(values[0]), **options)
             own = _ROUNDINGS * UNIT_ROUNDOFF * np.size(values[0]) * size
-            return Rounded(np.mean(values[0], **options), np.mean(np.broadcast_to(errors[0], self.shape), **options) + own)
+            return Rounded(
+                np.mean(values[0], **options), np.mean(np.broadcast_to(errors[0], self.shape), **options) + own
+            )
         if function is np.concatenate:
             (parts,) = args
             values, errors = _taken_apart(parts)

@@ -16,8 +16,6 @@ __all__ = ["search"]
 
 _STARTS = 20
 _KEPT = 4
-_SIGN_IN_DOUBT = 0.5
-"""A grid point that is off by more may have the gradient's sign wrong."""
 _TOGETHER = 3
 _ITERATIONS = 50
 _LONGEST_STEP = 3.0
@@ -36,25 +34,28 @@ def search(
     rates, *others = (usual.get(h.name, h.usual) for h in rule.hyperparameters)
     grid = Candidate(rule, np.array(list(product(rates[:1], *others))), 1, steps_per_epoch)
     half = course.steps if rule.moves_once_per_epoch else ceil(course.steps / 2)
-    starts, misfit = _best_of(grid, course.first(half), scale[:half])
-    if misfit > _SIGN_IN_DOUBT:
-        turned, misfit_turned = _best_of(replace(grid, sign=-1), course.first(half), scale[:half])
-        starts = turned if misfit_turned < misfit else starts
+    starts = _best_of(grid, course.first(half), scale[:half])
     values, cost = _levenberg_marquardt(starts, course, scale)
     return starts.at(values), float(np.sqrt(cost / np.count_nonzero(judged)))
 
 
-def _best_of(grid: Candidate, course: Course, scale: Array) -> tuple[Candidate, float]:
-    """The rows of the grid to start from, each at its best learning rate, and how far off the best of them is."""
+def _best_of(grid: Candidate, course: Course, scale: Array) -> Candidate:
+    """The rows of the grid that come closest, each at its best learning rate.
+
+    Every rule is odd: gradients and weight decay of the other sign give displacements of the other sign. So a negative
+    learning rate stands for both.
+    """
     target = (course.displacements / scale).reshape(-1)
-    with np.errstate(all="ignore"):
-        predicted = (replay(grid, course) / scale).reshape(len(grid.values), -1)
-        factor = predicted @ target / np.sum(predicted**2, axis=1)
-        cost = np.sum((factor[:, None] * predicted - target) ** 2, axis=1)
-    cost = np.where(np.isfinite(cost) & (factor > 0), cost, np.inf)
-    best = np.argsort(cost, kind="stable")[:_STARTS]
-    rates = np.where(np.isfinite(cost), factor, 1.0)[best] * grid.values[best, 0]
-    return grid.at(np.column_stack([rates, grid.values[best, 1:]])), float(np.sqrt(cost[best[0]] / target.size))
+    predicted = (replay(grid, course) / scale).reshape(len(grid.values), -1)
+    factor = predicted @ target / np.sum(predicted**2, axis=1)
+    cost = np.sum((factor[:, None] * predicted - target) ** 2, axis=1)
+    usable = np.isfinite(cost) & (factor != 0)
+    cost = np.where(usable, cost, np.inf)
+    sign = -1 if factor[np.argmin(cost)] < 0 else 1
+    order = np.argsort(np.where(sign * factor > 0, cost, np.inf), kind="stable")[:_STARTS]
+    values = grid.values[order] * [sign if h.signed else 1 for h in grid.rule.hyperparameters]
+    values[:, 0] *= np.where(usable, np.abs(factor), 1.0)[order]
+    return replace(grid, values=values, sign=sign)
 
 
 def _levenberg_marquardt(starts: Candidate, course: Course, scale: Array) -> tuple[Array, float]:
@@ -65,12 +66,11 @@ def _levenberg_marquardt(starts: Candidate, course: Course, scale: Array) -> tup
 
     def evaluate(x: Array) -> tuple[Array, Array, Array]:
         around = x[:, None, :] + np.concatenate([np.zeros((1, x.shape[1])), probes])
-        with np.errstate(all="ignore"):
-            predicted = replay(starts.at(_values(hyperparameters, around.reshape(-1, x.shape[1]))), course) / scale
-            predicted = predicted.reshape(*around.shape[:2], -1)
-            residual = target - predicted[:, 0]
-            jacobian = (predicted[:, 1:] - predicted[:, :1]) / np.diag(probes)[:, None]
-            cost = np.sum(residual**2, axis=1)
+        predicted = replay(starts.at(_values(hyperparameters, around.reshape(-1, x.shape[1]))), course) / scale
+        predicted = predicted.reshape(*around.shape[:2], -1)
+        residual = target - predicted[:, 0]
+        jacobian = (predicted[:, 1:] - predicted[:, :1]) / np.diag(probes)[:, None]
+        cost = np.sum(residual**2, axis=1)
         usable = np.isfinite(cost) & np.isfinite(jacobian).all(axis=(1, 2))
         return (
             np.where(usable[:, None], residual, 0.0),
@@ -84,8 +84,8 @@ def _levenberg_marquardt(starts: Candidate, course: Course, scale: Array) -> tup
     history = [cost.min()]
     for iteration in range(_ITERATIONS):
         if iteration == _TOGETHER:
-            best = np.argsort(cost, kind="stable")[:_KEPT]
-            x, residual, jacobian, cost, damping = x[best], residual[best], jacobian[best], cost[best], damping[best]
+            kept = np.argsort(cost, kind="stable")[:_KEPT]
+            x, residual, jacobian, cost, damping = x[kept], residual[kept], jacobian[kept], cost[kept], damping[kept]
         steps = np.clip(_damped(jacobian, residual, damping), -_LONGEST_STEP, _LONGEST_STEP)
         trial = np.clip(x + steps, *np.array([h.bounds for h in hyperparameters]).T)
         new_residual, new_jacobian, new_cost = evaluate(trial)

@@ -39,7 +39,10 @@ def main(file: str, folder: str, draws: str, seed: str, number: str) -> None:
     subject = found[int(number)]
     for draw in draws_of(subject, int(draws), int(seed)):
         tell("trying", draw=draw.id)
-        tell("tried", **tried(subject, draw, path).as_dict())
+        result = tried(subject, draw, path)
+        tell("tried", **result.as_dict())
+        if result.outcome in ("broken", "wrong"):  # settled: locating wrong entries again and again takes its time
+            break
     tell("done")
 
 

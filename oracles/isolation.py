@@ -36,7 +36,7 @@ _LONGEST = 4000
 
 @dataclass(frozen=True)
 class SubjectResult:
-    """What a subject came to: its draws up to the one that ended it, of which there is at least one."""
+    """What a subject came to: all of its draws, or those up to the first that was wrong or broken."""
 
     subject: str
     draws: tuple[DrawResult, ...]
@@ -68,9 +68,10 @@ class FileResult:
 def try_file(path: Path, draws: int, seed: int, limit: float) -> FileResult:
     """Try every subject that the file at `path` defines, at `draws` draws that `seed` moves, one process each.
 
-    A subject that gives no result for `limit` seconds, ends its process, or prints without end is broken at that draw,
-    and the others are tried all the same. Nothing is raised for anything that a submission does. Raises ValueError for
-    a number of draws or a limit that is not positive.
+    A subject that gives no result for `limit` seconds, ends its process, or prints without end is broken at that draw.
+    Its trial ends there, and so it does at a draw that is proved wrong; the other subjects are tried all the same.
+    Nothing is raised for anything that a submission does. Raises ValueError for a number of draws or a limit that is
+    not positive.
     """
     if draws < 1:
         raise ValueError(f"draws: expected at least 1, got {draws}")

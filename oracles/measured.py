@@ -126,22 +126,32 @@ def agreement_with(truth: Measured, claimed: Measured, point: Point, what: str) 
             for i in wrong[:_MOST_LISTED].tolist()
         ]
         more = [f"... and {len(wrong) - _MOST_LISTED} more"] if len(wrong) > _MOST_LISTED else []
-        text = f"{len(wrong)} of {agreement.entries} entries differ{_power(agreement)}"
-        return agreement, Finding(what, Result.BAD, "\n".join([text, *lines, *more]))
+        return agreement, Finding(what, Result.BAD, "\n".join([_differ(agreement, wrong), *lines, *more]))
     return agreement, _undisputed(what, agreement, kinks)
 
 
-def agreement_with_differences(claimed: Measured, point: Point, reason: str) -> tuple[Agreement, Finding]:
-    """Compare a claimed gradient with differences of the value, where nothing else can be had for this reason."""
+def agreement_with_differences(
+    claimed: Measured, point: Point, reason: str, in_float64: tuple[Measured, Point] | None = None
+) -> tuple[Agreement, Finding]:
+    """Compare a claimed gradient with differences of the value, where nothing else can be had for this reason.
+
+    `in_float64` is what the same code claims, and where, in a higher precision, if it runs there: differences see more
+    then, and the claimed gradient has to be that of the higher precision up to rounding.
+    """
+    if in_float64 is not None:
+        agreement, finding = agreement_with(in_float64[0], claimed, in_float64[1], "in float64")
+        if finding.result is not Result.GOOD:
+            return agreement, finding
+        claimed, point = in_float64
+        reason = f"in float64, since {reason}"
     gradient = point.layout.split(claimed.values[None, :])
     agreement, what = numerical_agreement(_trial(point, gradient))
     by_entry = what == "differences"
     places = np.argwhere(agreement.disagrees)[:, -1]
     wrong, kinks = _told_from_kinks(places, claimed, point) if by_entry else (places, [])
     if len(wrong):
-        text = f"{len(wrong)} of {agreement.entries} entries differ{_power(agreement)}"
         lines = [f"{_entry(point, i)}: claimed {claimed.values[i]:.17g}" for i in wrong[:_MOST_LISTED].tolist()]
-        return agreement, Finding(what, Result.BAD, "\n".join([text, *(lines if by_entry else []), reason]))
+        return agreement, Finding(what, Result.BAD, "\n".join([_differ(agreement, wrong), *lines * by_entry, reason]))
     found = _undisputed(what, agreement, kinks)
     return agreement, Finding(found.what, found.result, f"{found.evidence}\n{reason}")
 
@@ -150,11 +160,16 @@ def _undisputed(what: str, agreement: Agreement, kinks: Sequence[str]) -> Findin
     unstable = int(agreement.unstable.sum())
     if agreement.entries and unstable == agreement.entries:
         return Finding(what, Result.OPEN, "no entry is stable enough to compare")
-    lines = [f"{agreement.entries} entries agree to {min(agreement.digits, 15.9):.1f} digits{_power(agreement)}"]
+    agree = "1 entry agrees" if agreement.entries == 1 else f"{agreement.entries} entries agree"
+    lines = [f"{agree} to {min(agreement.digits, 15.9):.1f} digits{_power(agreement)}"]
     if unstable:
         lines.append(f"rounding leaves nothing to compare in {unstable} of them")
     lines += [f"kink: {kink}" for kink in kinks[:_MOST_LISTED]]
     return Finding(what, Result.GOOD, "\n".join(lines))
+
+
+def _differ(agreement: Agreement, wrong: Array) -> str:
+    return f"{len(wrong)} of {agreement.entries} entries differ{_power(agreement)}"
 
 
 def _power(agreement: Agreement) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from oracles.agreement import Agreement, compare
 from oracles.certificate import Certificate, Ruling
 from oracles.checking import Finding, Result, Verdict, judged, settled
-from oracles.measured import Measured, agreement_with, agreement_with_differences, confirms, measured
+from oracles.measured import Measured, Point, agreement_with, agreement_with_differences, confirms, measured
 from oracles.trial import Array, ContractError
 
 try:
@@ -79,7 +79,7 @@ def examine_torch_function(
         findings = list(_conduct(point, rule))
     except ContractError as error:
         return Verdict(subject, (Finding("contract", Result.BAD, str(error)),))
-    claimed = measured(lambda noise: point.gradients(point.apply, noise), point.precision, seed)
+    claimed = _tape(point, point.apply)
     findings += _on_their_own(point, claimed)
     nothing = Certificate(Ruling.NOT_CERTIFIABLE, reason="balls cannot run torch, so this is compared and not proved")
     findings.append(Finding("certificate", Result.NOTE, str(nothing)))
@@ -249,10 +249,11 @@ def _compared(point: TorchPoint, claimed: Measured, truth: Callable[..., Any] | 
         if isinstance(found, Measured):
             return agreement_with(found, claimed, tried.numerical(forward), "torch's tape")
         reason = found
-    return _by_differences(point, claimed, reason)
+    return agreement_with_differences(claimed, point.numerical(point.apply), reason, _in_float64(point))
 
 
 def _tape(point: TorchPoint, forward: Call) -> Measured:
+    """The gradient that autograd finds: by the function's own backward, if `forward` is its apply."""
     return measured(lambda noise: point.gradients(forward, noise), point.precision, point.seed)
 
 
@@ -270,23 +271,17 @@ def _confirmed_tape(point: TorchPoint, forward: Call, original: TorchPoint) -> M
     return found
 
 
-def _by_differences(point: TorchPoint, claimed: Measured, reason: str) -> tuple[Agreement, Finding]:
-    """Differences in float64, which see more, if the function takes that and is itself there up to rounding."""
+def _in_float64(point: TorchPoint) -> tuple[Measured, Point] | None:
+    """What the function itself claims in float64, if it takes that and gives the same values there."""
     wide = point.in_float64()
-    if wide.precision != point.precision:
-        try:
-            itself = _same_values(wide, wide.apply, point)
-            own = (
-                measured(lambda noise: wide.gradients(wide.apply, noise), wide.precision, wide.seed) if itself else None
-            )
-        except Exception:  # of any kind: then the function does not take float64
-            own = None
-        if own is not None:
-            agreement, finding = agreement_with(own, claimed, wide.numerical(wide.apply), "its own float64")
-            if finding.result is not Result.GOOD:
-                return agreement, finding
-            return agreement_with_differences(own, wide.numerical(wide.apply), f"in float64, since {reason}")
-    return agreement_with_differences(claimed, point.numerical(point.apply), reason)
+    if wide.precision == point.precision:
+        return None
+    try:
+        if not _same_values(wide, wide.apply, point):
+            return None
+        return _tape(wide, wide.apply), wide.numerical(wide.apply)
+    except Exception:  # of any kind: then it does not take float64
+        return None
 
 
 def _same_values(point: TorchPoint, forward: Call, original: TorchPoint) -> bool:

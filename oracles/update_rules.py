@@ -106,7 +106,8 @@ def rprop(gradients: Iterable[Any], p: Parameters) -> Iterator[Any]:
 
     Where it turns, the step is left out and the sign forgotten. torch.optim.Rprop; Riedmiller and Braun (1993).
     """
-    size, previous = p["learning_rate"], 0.0
+    size = p["learning_rate"]
+    previous: Any = 0.0
     for g in gradients:
         turn = np.sign(g * previous)
         factor = np.where(turn > 0, p["eta_plus"], np.where(turn < 0, p["eta_minus"], 1.0))

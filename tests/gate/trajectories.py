@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -81,7 +82,8 @@ def step_radii(configuration: Configuration, taken: Steps) -> dict[str, Array]:
     optimizer = configuration.optimizer
     state_type: Any = type(optimizer.init(taken.params[0]))
     radii = {n: np.empty(v.shape) for n, v in {"params": taken.moved, **taken.new_states}.items()}
-    with on_balls([optimizer.update], 53, ulps=LIBRARY_ULPS, by_midpoint=True):
+    make = getattr(optimizers, configuration.rule)
+    with on_balls([make], 53, ulps=LIBRARY_ULPS, by_midpoint=True):
         update = on_exact_hyperparameters(configuration).update
         for i, gradient in enumerate(taken.gradients):
             state = state_type(**{n: _lifted(v[i]) for n, v in taken.states.items()})
@@ -93,8 +95,11 @@ def step_radii(configuration: Configuration, taken: Steps) -> dict[str, Array]:
 
 def on_exact_hyperparameters(configuration: Configuration) -> Optimizer:
     """The optimizer with its hyperparameters as balls: floats are exact numbers, and nothing rounds them unseen."""
-    exact = {n: on_ball(np.float64(v)) if isinstance(v, float) else v for n, v in configuration.hyperparameters.items()}
-    made: Optimizer = getattr(optimizers, configuration.rule)(**exact)
+    make = getattr(optimizers, configuration.rule)
+    given = inspect.signature(make).bind(**configuration.hyperparameters)
+    given.apply_defaults()
+    exact = {n: on_ball(np.float64(v)) if isinstance(v, float) else v for n, v in given.arguments.items()}
+    made: Optimizer = make(**exact)
     return made
 
 
@@ -138,10 +143,10 @@ def exact(configuration: Configuration, seed: int) -> list[BallArray]:
 
 def _exact(configuration: Configuration, seed: int, precision: int) -> list[BallArray]:
     x, y = housing()
-    optimizer = configuration.optimizer
+    make = getattr(optimizers, configuration.rule)
     wanted = set(checkpoints(1))
     found: list[Any] = []
-    with on_balls([nine_weight.loss_and_gradient, optimizer.update], precision):
+    with on_balls([nine_weight.loss_and_gradient, make], precision):
         optimizer = on_exact_hyperparameters(configuration)
         weights = on_ball(initial_weights(seed)[: INITIALISATIONS if configuration.epochs > 1 else 8])
         state = optimizer.init(weights)

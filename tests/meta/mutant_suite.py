@@ -1,9 +1,10 @@
 """The hand-written derivatives and update rules of manual/ as subjects of their mutants, and the judgement on a mutant.
 
-A gradient's mutant is put where the original is, the whole subject runs with it, and three things are asked: are its
-floats those of the certified gradient, up to rounding? does `oracles.check` refuse it? does it behave: a first call
-elsewhere, then two on the same cache, with the arguments left alone? A rule's mutant is compared with torch.optim,
-step by step. Only what survives all that is compared with the original itself.
+A mutant of a derivative stands in for the original, the whole subject runs with it, and four things are asked, the
+quick ones first: are its floats those of the certified gradient, up to rounding? does a second call on the same cache
+repeat them, after a first one elsewhere, and leave its arguments alone? does the certificate hold? do the floats follow
+as closely as this formula rounds? A mutant of an update rule is compared with torch.optim, step by step. What survives
+that is compared with the original itself: it may be none.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import inspect
 import linecache
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, cached_property
 from types import FunctionType
@@ -22,8 +23,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from manual import chain_rule, logistic, mlp, nine_weight, nine_weight_stable, nine_weight_values, optimizers
-from manual import scalar_engine, tiny_network
+from manual import (
+    chain_rule,
+    logistic,
+    mlp,
+    nine_weight,
+    nine_weight_stable,
+    optimizers,
+    scalar_engine,
+    tiny_network,
+)
 from manual.scalar_engine import Value
 from oracles import torch_optim
 from oracles.agreement import compare
@@ -77,7 +86,7 @@ def rebound(mutant: FunctionType, original: FunctionType) -> FunctionType:
     cells = dict(zip(original.__code__.co_freevars, original.__closure__ or (), strict=True))
     closure = tuple(cells[name] for name in mutant.__code__.co_freevars)
     made = FunctionType(mutant.__code__, mutant.__globals__, mutant.__name__, mutant.__defaults__, closure)
-    made.__kwdefaults__ = copy.deepcopy(mutant.__kwdefaults__)
+    made.__kwdefaults__ = mutant.__kwdefaults__
     return made
 
 
@@ -86,22 +95,22 @@ def written_out(function: FunctionType) -> FunctionType:
     code = function.__code__
     if code.co_name != "<lambda>":
         return function
-    places = [place for place in code.co_positions() if place[2]]  # the entry has column 0
-    (line, _, start, _), end = min(places, key=lambda p: p[2] or 0), max(p[3] or 0 for p in places)
-    body = linecache.getline(code.co_filename, line or 0)[start:end]
-    name = name_of(function)
-    text = f"def {name}({', '.join(code.co_varnames[: code.co_argcount])}):\n    return {body}\n"
-    return _compiled(text, name, function)
+    body = [place for place in code.co_positions() if place[2]]  # the entry has column 0
+    start, end = min(place[2] or 0 for place in body), max(place[3] or 0 for place in body)
+    text = linecache.getline(code.co_filename, code.co_firstlineno)[start:end]
+    arguments = ", ".join(code.co_varnames[: code.co_argcount])
+    return _compiled(f"def {name_of(function)}({arguments}):\n    return {text}\n", name_of(function), function)
 
 
 def name_of(function: FunctionType) -> str:
-    """What its mutants' ids begin with."""
-    code = function.__code__
-    return f"lambda_of_line_{code.co_firstlineno}" if code.co_name == "<lambda>" else function.__qualname__
+    """What the ids of its mutants begin with."""
+    if function.__name__ != "<lambda>":
+        return function.__qualname__
+    return f"lambda_{'_'.join(function.__code__.co_varnames)}_{function.__code__.co_firstlineno}"
 
 
 def _compiled(text: str, name: str, origin: FunctionType) -> FunctionType:
-    """A function of a module whose source is this text."""
+    """A function of this name and source, among the globals of another."""
     filename = f"<{name} of {origin.__module__}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     found: dict[str, Any] = {}
@@ -112,9 +121,11 @@ def _compiled(text: str, name: str, origin: FunctionType) -> FunctionType:
 
 # --- gradients ------------------------------------------------------------------------------------------------------
 
+SAMPLES = 4
+
 
 class Truth(NamedTuple):
-    """What the original is at a point: certified, and rounded to float64, with what rounding may do to each entry."""
+    """What loss and gradient are at a point, and how far floats may be off."""
 
     value: Array
     gradient: Array
@@ -126,19 +137,32 @@ class Truth(NamedTuple):
 class Gradient:
     """A hand-written gradient in two passes, and the points where it is tried."""
 
-    id: str
     forward: Callable[..., tuple[Any, Any]]
     """forward(*arguments) -> (losses, cache)."""
     backward: Callable[..., Any]
     """backward(cache, *arguments) -> their gradient with respect to the first argument."""
-    elsewhere: Arguments
-    """Where each mutant is called first: what it remembers of that is wrong everywhere else."""
-    point: Arguments
-    """Where it is judged."""
+    at: Callable[[int, float, int], Arguments]
+    """at(seed, scale, samples): the arguments of one draw."""
+    scale: float = 1.0
     edges: tuple[Arguments, ...] = ()
     """Where floats alone are judged, against the original's: kinks, and the ends of the range."""
-    beyond: tuple[Arguments, ...] = ()
-    """More points, for evidence that a mutant is none."""
+    promised_digits: float = 0.0
+    """That its floats keep, if that is more than is known of how they round."""
+
+    @property
+    def elsewhere(self) -> Arguments:
+        """Where each mutant is called first: what it remembers of that is wrong everywhere else."""
+        return self.at(0, 1.0, SAMPLES + 1)
+
+    @property
+    def point(self) -> Arguments:
+        """Where it is judged."""
+        return self.at(1, self.scale, SAMPLES)
+
+    @property
+    def beyond(self) -> list[Arguments]:
+        """More points, for evidence that a mutant is none."""
+        return [self.at(seed, scale, SAMPLES) for seed, scale in ((3, 0.1), (4, 1.0), (5, 3.0))]
 
     def loss(self, *args: Any) -> Any:
         return self.forward(*args)[0]
@@ -156,11 +180,12 @@ class Gradient:
     def truths(self) -> list[tuple[Arguments, Truth]]:
         """Point and edges, and what is true there. Raises AssertionError if the original is not certified."""
         certificate = certify_trial(lambda: self.trial(self.point))
-        assert certificate.ok, f"{self.id}: {certificate}"
+        assert certificate.ok, str(certificate)
         radii = rounding_radii(self.trial(self.point))
         claimed = certificate.claimed[0]._a
         exact = np.array([float(ball.mid()) for ball in claimed.ravel()]).reshape(claimed.shape)
-        truth = Truth(radii.midpoint, exact, 2 * radii.value, radii.gradients[0] + np.abs(exact) * 2.0**-53)
+        radius = np.minimum(radii.gradients[0] + np.abs(exact) * 2.0**-53, self._promised(exact))
+        truth = Truth(radii.midpoint, exact, 2 * radii.value, radius)
         return [(self.point, truth), *((edge, self._in_floats(edge)) for edge in self.edges)]
 
     def _in_floats(self, args: Arguments) -> Truth:
@@ -169,54 +194,49 @@ class Gradient:
             value, gradient = np.asarray(self.loss(*args)), np.asarray(self.gradient(*args))
         return Truth(value, gradient, 2.0**-48 * np.abs(value), 2.0**-48 * np.abs(gradient))
 
-    def refuses(self, function: FunctionType, mutant: FunctionType) -> Refused | None:
-        """Why a mutant is refused in the place of one of the functions that take part; None if it is not."""
-        truths = self.truths  # of the original, before anything stands in for it
-        with standing_in(function, mutant):
-            return self._refused(truths)
+    def _promised(self, gradient: Array) -> Array:
+        """How far the floats may be off by the subject's own promise."""
+        relative = 10.0**-self.promised_digits if self.promised_digits else np.inf
+        return np.where(gradient == 0, np.inf, np.abs(gradient)) * relative
 
-    def _refused(self, truths: Sequence[tuple[Arguments, Truth]]) -> Refused | None:
+    def refused_in_floats(self, truths: Sequence[tuple[Arguments, Truth]]) -> Refused | None:
+        """Whether floats are off by much more than rounding, or a call leaves traces."""
         try:
             with np.errstate(all="ignore"):
                 self.gradient(*copies(self.elsewhere))
-                found = [self._refused_in_floats(args, truth) for args, truth in truths]
+                return next(filter(None, (self._refused_at(args, truth) for args, truth in truths)), None)
         except Exception:  # of any kind: a mutant may raise whatever it likes
             return Refused.CRASH
-        if any(found):
-            return next(filter(None, found))
-        if certify_trial(lambda: self.trial(self.point)).ruling is Ruling.WRONG:
-            return Refused.CERTIFICATE
-        return None if self._agrees(*truths[0]) else Refused.FLOATS
 
-    def _refused_in_floats(self, args: Arguments, truth: Truth) -> Refused | None:
-        """Whether anything is off by much more than rounding, or a call leaves traces."""
+    def _refused_at(self, args: Arguments, truth: Truth) -> Refused | None:
         given = copies(args)
         value, cache = self.forward(*given)
         saved = [np.array(leaf) for _, leaf in leaves(cache)]
-        first = self.backward(cache, *given)
-        if np.shape(first) != truth.gradient.shape or np.result_type(first) != np.float64:
+        answer = self.backward(cache, *given)
+        if np.shape(answer) != truth.gradient.shape or np.result_type(answer) != np.float64:
             return Refused.SHAPE
-        first = np.array(first)
-        pairs = ((value, truth.value, truth.value_radius), (first, truth.gradient, truth.gradient_radius))
-        if not all(compare(np.asarray(a), b, CLEARLY * radius).agrees for a, b, radius in pairs):
+        first = np.array(answer)
+        right = compare(first, truth.gradient, CLEARLY * truth.gradient_radius).agrees
+        if not right or not compare(np.asarray(value), truth.value, CLEARLY * truth.value_radius).agrees:
             return Refused.FLOATS
         again = self.backward(cache, *given)
-        before, after = [*args, *saved, first], [*given, *(leaf for _, leaf in leaves(cache)), again]
-        return None if all(map(same_bits, before, after)) else Refused.CONDUCT
+        left = (*given, *(leaf for _, leaf in leaves(cache)), again)
+        return None if same_bits(left, (*args, *saved, first)) else Refused.CONDUCT
 
-    def _agrees(self, args: Arguments, truth: Truth) -> bool:
-        """Whether the floats are those of the truth, up to what rounding does to the original and to the mutant."""
+    def refused_by_proof(self, truths: Sequence[tuple[Arguments, Truth]]) -> Refused | None:
+        """Whether the certificate, or what this formula itself may round, says that it is wrong."""
+        if certify_trial(lambda: self.trial(self.point)).ruling is Ruling.WRONG:
+            return Refused.CERTIFICATE
+        args, truth = truths[0]
         with np.errstate(all="ignore"):
             value, gradient = (np.asarray(f(*copies(args))) for f in (self.loss, self.gradient))
         try:
             own, (ours,), _ = rounding_radii(self.trial(args))
         except Exception:  # of any kind: what balls cannot run gets no allowance of its own
             own, ours = np.zeros(value.shape), np.zeros(gradient.shape)
-        pairs = (
-            (value, truth.value, truth.value_radius + own),
-            (gradient, truth.gradient, truth.gradient_radius + ours),
-        )
-        return all(compare(*pair).agrees for pair in pairs)
+        allowed = np.minimum(truth.gradient_radius + ours, self._promised(truth.gradient))
+        right = compare(gradient, truth.gradient, allowed).agrees
+        return None if right and compare(value, truth.value, truth.value_radius + own).agrees else Refused.FLOATS
 
     def equivalent(self, function: FunctionType, made: FunctionType) -> Evidence | None:
         """Evidence from loss and gradient at all points, those beyond included."""
@@ -242,13 +262,18 @@ class Derivation:
     def mutants(self) -> Iterator[Mutant]:
         return (mutant for function in self.functions for mutant in mutants(written_out(function)))
 
+    def original(self, mutant: Mutant) -> FunctionType:
+        return next(f for f in self.functions if mutant.id.startswith(f"{name_of(f)}:"))
+
     def judged(self, mutant: Mutant) -> Judgement:
-        """Refused by the first gradient that refuses it, or equivalent in all of them."""
-        (function,) = (f for f in self.functions if mutant.id.startswith(f"{name_of(f)}:"))
-        made = mutant.build()
-        refused = next(filter(None, (gradient.refuses(function, made) for gradient in self.gradients)), None)
-        if refused:
-            return refused
+        """Refused in the first gradient that refuses it, or equivalent in all of them."""
+        function, made = self.original(mutant), mutant.build()
+        truths = [gradient.truths for gradient in self.gradients]  # of the original, before anything stands in for it
+        with standing_in(function, made):
+            for refused in (Gradient.refused_in_floats, Gradient.refused_by_proof):
+                for gradient, truth in zip(self.gradients, truths, strict=True):
+                    if reason := refused(gradient, truth):
+                        return reason
         evidence = [gradient.equivalent(function, mutant.build()) for gradient in self.gradients]
         return evidence[0] if all(evidence) else None
 
@@ -258,38 +283,31 @@ def copies(args: Arguments) -> Arguments:
 
 
 def same_bits(a: Any, b: Any) -> bool:
+    """Equal bit for bit, but for the sign and payload of NaN; tuples part by part."""
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(same_bits, a, b))
     return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
 
 
 # --- the gradients of manual/ ---------------------------------------------------------------------------------------
-
-SAMPLES = 4
 
 
 def draw(seed: int, scale: float, *shape: int) -> Array:
     return np.random.default_rng([seed, *shape]).normal(0.0, scale, shape)
 
 
-def _nine_weight(id: str, module: Any, *edges: float) -> Gradient:
-    def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
+def graph_of_nine(module: Any) -> Gradient:
+    def at(seed: int, scale: float, samples: int) -> Arguments:
         x, y = (array[:samples] for array in housing())
         return draw(seed, scale, samples, 9), x, y
 
-    return Gradient(
-        id,
-        module.forward,
-        lambda cache, w, x, y: module.backward(w, x, cache),
-        at(0, 1.0, SAMPLES + 1),
-        at(1, 0.5),
-        tuple(at(2, scale) for scale in edges),
-        tuple(at(seed, scale) for seed, scale in ((3, 0.1), (4, 1.0), (5, 3.0))),
-    )
+    return Gradient(module.forward, lambda cache, w, x, y: module.backward(w, x, cache), at, 0.5)
 
 
-def _example(example: chain_rule.Example) -> Gradient:
+def example(given: chain_rule.Example) -> Gradient:
     """With the derivative by every node: the inputs, and a number added to each inner one."""
-    moved, nodes = with_moves(example.forward)
-    inputs = [*example.variables, *example.constants]
+    moved, nodes = with_moves(given.forward)
+    inputs = [*given.variables, *given.constants]
     names = [*inputs, *nodes]
 
     def forward(w: Array) -> tuple[Any, Any]:
@@ -298,16 +316,15 @@ def _example(example: chain_rule.Example) -> Gradient:
         return value, cache
 
     def backward(cache: Any, w: Array) -> Array:
-        gradients = example.backward(cache)
+        gradients = given.backward(cache)
         return np.stack([gradients[name] for name in names], axis=-1)
 
-    def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
+    def at(seed: int, scale: float, samples: int) -> Arguments:
         w = draw(seed, scale, samples, len(names))
         w[:, len(inputs) :] = 0.0
         return (w,)
 
-    beyond = tuple(at(seed, scale) for seed, scale in ((3, 0.1), (4, 3.0)))
-    return Gradient(example.id, forward, backward, at(0, 1.0, SAMPLES + 1), at(1, 1.0), (), beyond)
+    return Gradient(forward, backward, at)
 
 
 def with_moves(forward: Callable[..., Any]) -> tuple[FunctionType, list[str]]:
@@ -324,12 +341,12 @@ def with_moves(forward: Callable[..., Any]) -> tuple[FunctionType, list[str]]:
     return _compiled(ast.unparse(ast.fix_missing_locations(definition)) + "\n", definition.name, function), nodes
 
 
-X, Y = np.array([0.0, 1.0, 2.0, 3.0, -1.5, 0.5]), np.array([0.0, 1.0, 0.25, 0.75, 0.5, 1.0])
+X, Y = np.array([0.5, -1.5, 2.0, 1.0, 0.0, 3.0]), np.array([0.25, 0.5, 0.75, 1.0, 0.0, 1.0])
 """Targets between 0 and 1 too: a square of 0 or 1 is the number itself."""
 
 
-def _tiny(id: str, loss: Callable[..., Any], slope: Any, *edges: Array) -> Gradient:
-    """The 1-1-1 network, with z1 above 0 nearly everywhere, and on its kink at the first edge where x = 0."""
+def tiny(loss: Callable[..., Any], slope: Any, *edges: Array) -> Gradient:
+    """The 1-1-1 network, with w1 above 0, so that z1 is below 0 where x is, and on its kink at the edge where x = 0."""
 
     def forward(theta: Array, x: Array, y: Array) -> tuple[Any, Any]:
         return loss(theta, x, y), tiny_network.forward(theta, x, y)[1]
@@ -337,50 +354,44 @@ def _tiny(id: str, loss: Callable[..., Any], slope: Any, *edges: Array) -> Gradi
     def backward(cache: Any, theta: Array, x: Array, y: Array) -> Array:
         return tiny_network.backward(theta, x, y, cache, slope)
 
-    def at(seed: int, scale: float, samples: int = len(X)) -> Arguments:
+    def at(seed: int, scale: float, samples: int) -> Arguments:
         theta = draw(seed, scale, samples, 4)
-        theta[:, 0] = np.abs(theta[:, 0]) * np.sign(X[:samples] + 0.25)
+        theta[:, 0] = np.abs(theta[:, 0])
         return theta, X[:samples], Y[:samples]
 
-    kink = at(2, 1.0)
+    kink = at(2, 1.0, len(X))
     kink[0][:, 1] = 0.0
-    ends = tuple((theta, X[: len(theta)], Y[: len(theta)]) for theta in edges)
-    beyond = (at(3, 0.1), at(4, 3.0), at(5, 10.0))
-    return Gradient(id, forward, backward, at(0, 1.0, 5), at(1, 3.0), (kink, *ends), beyond)
+    ends = [(theta, X[: len(theta)], Y[: len(theta)]) for theta in edges]
+    return Gradient(forward, backward, at, 2.0, (kink, *ends))
 
 
-def _network(activation: str, criterion: str) -> Gradient:
+def network(activation: str, criterion: str) -> Gradient:
     """Layers that are square and such that are not, two outputs, and an edge with a unit at the kink of ReLU."""
     net = mlp.MLP((2, 3, 3, 2), activation, criterion)
     y = np.array([[0.0, 1.0, 0.25, 1.0, 0.5], [1.0, 0.0, 0.5, 0.75, 0.25]])
 
-    def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
+    def at(seed: int, scale: float, samples: int) -> Arguments:
         return draw(seed, scale, net.parameters), moons().X_train[:, :samples], y[:, :samples]
 
-    kink = (np.abs(at(2, 1.0)[0]), *at(2, 1.0)[1:])
-    kink[0][[0, 1, 6]] = 0.0  # the first unit's weights and its bias
+    theta, *data = at(2, 1.0, SAMPLES)
+    kink = np.abs(theta)
+    kink[[0, 1, 6]] = 0.0  # the first unit's weights and its bias
     return Gradient(
-        f"{activation} and {criterion}",
-        net.forward,
-        lambda cache, theta, X, y: net.backward(theta, y, cache),
-        at(0, 1.0, SAMPLES + 1),
-        at(1, 1.0),
-        (kink,),
-        (at(3, 0.1), at(4, 3.0)),
+        net.forward, lambda cache, theta, X, y: net.backward(theta, y, cache), at, edges=((kink, data[0], data[1]),)
     )
 
 
 Graph = Callable[[Value, Value, Array], Value]
 
 
-def _graph(graph: Graph, positive: bool, edges: Sequence[tuple[float, float]]) -> Gradient:
+def of_engine(graph: Graph, positive: bool = False, edges: Sequence[tuple[float, float]] = ()) -> Gradient:
     """A graph of nodes a and b, the columns of w, and of an array c. Differentiated twice, which doubles every grad.
 
     What the root's own grad then lacks to 2 is added to the others, so that `zero_grad` has to reach it too.
     """
 
     def forward(w: Array, c: Array) -> tuple[Any, Any]:
-        nodes = [Value(w[..., i]) for i in range(2)]
+        nodes = Value(w[..., 0]), Value(w[..., 1])
         root = graph(*nodes, c)
         return root.data, (root, nodes)
 
@@ -391,17 +402,19 @@ def _graph(graph: Graph, positive: bool, edges: Sequence[tuple[float, float]]) -
         root.backward()
         return np.stack([node.grad / 2 + (2 - root.grad) for node in nodes], axis=-1)
 
-    def at(seed: int, scale: float, samples: int = SAMPLES) -> Arguments:
+    def at(seed: int, scale: float, samples: int) -> Arguments:
         w, c = draw(seed, scale, samples, 2), draw(seed, scale, samples)
         return (np.abs(w), np.abs(c)) if positive else (w, c)
 
     ends = tuple((np.tile(row, (SAMPLES, 1)), draw(2, 1.0, SAMPLES)) for row in edges)
-    return Gradient("", forward, backward, at(0, 1.0, 5), at(1, 1.0), ends, (at(3, 0.1), at(4, 3.0)))
+    return Gradient(forward, backward, at, edges=ends)
 
 
-def _engine(function: Any, *graphs: Graph, positive: bool = False, edges: Sequence[tuple[float, float]] = ()) -> Derivation:
-    """An operation of the scalar engine, used once in each graph: twice, and two mistakes may cancel."""
-    return Derivation(function.__qualname__, (function,), tuple(_graph(g, positive, edges) for g in graphs))
+def operation(
+    function: Any, *graphs: Graph, positive: bool = False, edges: Sequence[tuple[float, float]] = ()
+) -> Derivation:
+    """An operation of the scalar engine, used once in each graph: in one that uses it twice, mistakes may cancel."""
+    return Derivation(function.__qualname__, (function,), tuple(of_engine(g, positive, edges) for g in graphs))
 
 
 def _chain(a: Value, b: Value, c: Array) -> Value:
@@ -409,18 +422,17 @@ def _chain(a: Value, b: Value, c: Array) -> Value:
     return (u * u + a.sin()) * (b + c) * a
 
 
-CLIP = logistic.PROBABILITY_CLIP
-
-
 def _logit(distance: float) -> float:
     """Where a prediction is so far from 1."""
     return float(np.log1p(-distance) - np.log(distance))
 
 
+CLIP = logistic.PROBABILITY_CLIP
 NEAR_THE_CLIP = np.array([[1.0, 1.0, 0.0, side * _logit(CLIP + by)] for side in (1, -1) for by in (-5e-13, 5e-13)])
 """Logits on either side of where the clipped loss turns flat, closer than 1e-12."""
-FAR = 800.0
+FAR = [(800.0, 0.0), (-800.0, 0.0)]
 """exp(800) overflows."""
+children: Any = vars(Value)["children"].fget
 
 
 def _functions(*functions: Any) -> tuple[FunctionType, ...]:
@@ -428,22 +440,28 @@ def _functions(*functions: Any) -> tuple[FunctionType, ...]:
 
 
 DERIVATIONS = [
-    Derivation("nine_weight", _functions(nine_weight.backward), (_nine_weight("", nine_weight),)),
+    Derivation("nine_weight", _functions(nine_weight.backward), (graph_of_nine(nine_weight),)),
     Derivation(
         "nine_weight_stable",
         _functions(nine_weight_stable.backward, nine_weight_stable._sech),
-        (_nine_weight("", nine_weight_stable, 30.0, 3000.0),),
+        (
+            replace(
+                graph_of_nine(nine_weight_stable),
+                edges=tuple(graph_of_nine(nine_weight_stable).at(2, scale, SAMPLES) for scale in (30.0, 3000.0)),
+                promised_digits=11,
+            ),
+        ),
     ),
-    *(Derivation(e.id, _functions(e.backward), (_example(e),)) for e in chain_rule.EXAMPLES),
+    *(Derivation(e.id, _functions(e.backward), (example(e),)) for e in chain_rule.EXAMPLES),
     Derivation(
         "tiny_network",
         _functions(tiny_network.backward, logistic.cross_entropy_slope, logistic.sigmoid),
-        (_tiny("", tiny_network.loss, logistic.cross_entropy_slope),),
+        (tiny(tiny_network.loss, logistic.cross_entropy_slope),),
     ),
     Derivation(
         "clipped_slope",
         _functions(logistic.clipped_slope),
-        (_tiny("", tiny_network.clipped_loss, logistic.clipped_slope, NEAR_THE_CLIP),),
+        (tiny(tiny_network.clipped_loss, logistic.clipped_slope, NEAR_THE_CLIP),),
     ),
     Derivation(
         "MLP",
@@ -452,39 +470,36 @@ DERIVATIONS = [
             *(mlp.ACTIVATIONS[name].slope for name in ("sigmoid", "relu", "tanh")),
             mlp.CRITERIA["mse"].slope,
         ),
-        (_network("relu", "cross_entropy"), _network("tanh", "cross_entropy"), _network("sigmoid", "mse")),
+        (network("relu", "cross_entropy"), network("tanh", "cross_entropy"), network("sigmoid", "mse")),
     ),
-    _engine(Value.__add__, lambda a, b, c: a + b, lambda a, b, c: a + c, lambda a, b, c: a + 2.5),
-    _engine(Value.__radd__, lambda a, b, c: 2.5 + a, lambda a, b, c: c + a),
-    _engine(Value.__sub__, lambda a, b, c: a - b, lambda a, b, c: a - c, lambda a, b, c: a - 2.5),
-    _engine(Value.__rsub__, lambda a, b, c: 2.5 - a, lambda a, b, c: c - a),
-    _engine(Value.__mul__, lambda a, b, c: a * b, lambda a, b, c: a * c, lambda a, b, c: a * 2.5),
-    _engine(Value.__rmul__, lambda a, b, c: 2.5 * a, lambda a, b, c: c * a),
-    _engine(Value.__truediv__, lambda a, b, c: a / b, lambda a, b, c: a / c, lambda a, b, c: a / 2.5),
-    _engine(Value.__rtruediv__, lambda a, b, c: 2.5 / a, lambda a, b, c: c / a),
-    _engine(Value.__neg__, lambda a, b, c: -a),
-    _engine(
+    operation(Value.__add__, lambda a, b, c: a + b, lambda a, b, c: a + c, lambda a, b, c: a + 2.5),
+    operation(Value.__radd__, lambda a, b, c: 2.5 + a, lambda a, b, c: c + a),
+    operation(Value.__sub__, lambda a, b, c: a - b, lambda a, b, c: a - c, lambda a, b, c: a - 2.5),
+    operation(Value.__rsub__, lambda a, b, c: 2.5 - a, lambda a, b, c: c - a),
+    operation(Value.__mul__, lambda a, b, c: a * b, lambda a, b, c: a * c, lambda a, b, c: a * 2.5),
+    operation(Value.__rmul__, lambda a, b, c: 2.5 * a, lambda a, b, c: c * a),
+    operation(Value.__truediv__, lambda a, b, c: a / b, lambda a, b, c: a / c, lambda a, b, c: a / 2.5),
+    operation(Value.__rtruediv__, lambda a, b, c: 2.5 / a, lambda a, b, c: c / a),
+    operation(Value.__neg__, lambda a, b, c: -a),
+    operation(
         Value.__pow__,
         *(lambda a, b, c: a**0.7, lambda a, b, c: a**3, lambda a, b, c: a**0, lambda a, b, c: a**1),
         *(lambda a, b, c: a**-2, lambda a, b, c: a**b, lambda a, b, c: a**c),
         positive=True,
-        edges=[(0.0, 2.0)],
+        edges=[(0.0, 2.0), (0.0, 0.0)],
     ),
-    _engine(Value.__rpow__, lambda a, b, c: 0.3**a, lambda a, b, c: c**a, positive=True),
-    _engine(Value.exp, lambda a, b, c: a.exp()),
-    _engine(Value.log, lambda a, b, c: a.log(), positive=True),
-    _engine(Value.sin, lambda a, b, c: a.sin()),
-    _engine(Value.cos, lambda a, b, c: a.cos()),
-    _engine(Value.tanh, lambda a, b, c: a.tanh(), edges=[(FAR, 0.0), (-FAR, 0.0)]),
-    _engine(Value.sigmoid, lambda a, b, c: a.sigmoid(), edges=[(FAR, 0.0), (-FAR, 0.0)]),
-    _engine(Value.relu, lambda a, b, c: a.relu(), edges=[(0.0, 0.0)]),
+    operation(Value.__rpow__, lambda a, b, c: 0.3**a, lambda a, b, c: c**a, positive=True),
+    operation(Value.exp, lambda a, b, c: a.exp()),
+    operation(Value.log, lambda a, b, c: a.log(), positive=True),
+    operation(Value.sin, lambda a, b, c: a.sin()),
+    operation(Value.cos, lambda a, b, c: a.cos()),
+    operation(Value.tanh, lambda a, b, c: a.tanh(), edges=FAR),
+    operation(Value.sigmoid, lambda a, b, c: a.sigmoid(), edges=FAR),
+    operation(Value.relu, lambda a, b, c: a.relu(), edges=[(0.0, 0.0)]),
     Derivation(
         "Value.backward",
-        _functions(
-            *(Value.backward, Value.zero_grad, scalar_engine.topological, scalar_engine.as_value),
-            vars(Value)["children"].fget,
-        ),
-        (_graph(_chain, False, ()),),
+        _functions(Value.backward, Value.zero_grad, scalar_engine.topological, scalar_engine.as_value, children),
+        (of_engine(_chain),),
     ),
 ]
 
@@ -503,46 +518,50 @@ class Course(NamedTuple):
     """The params, and what torch keeps of the state: an array for each, the steps in front."""
     radii: dict[str, Array]
 
-    def refuses(self, update: Callable[..., Any]) -> Refused | None:
-        """Whether an update rule departs from torch by much more than rounding, or leaves traces."""
-        return self._departs(update, CLEARLY)
+    def seen(self, update: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+        """An update that returns only what is compared, by name, and the step count."""
 
-    def agrees(self, update: Callable[..., Any]) -> bool:
-        return self._departs(update, 1.0) is None
+        def compared(gradient: Array, state: Any, params: Array) -> dict[str, Any]:
+            moved, new = update(gradient, state, params)
+            found = {"params": moved, **new._asdict()}
+            return {"step": int(new.step), **{name: found[name] for name in self.expected}}
 
-    def _departs(self, update: Callable[..., Any], margin: float) -> Refused | None:
-        found: list[dict[str, Any]] = []
+        return compared
+
+    def refused(self, update: Callable[..., Any], margin: float) -> Refused | None:
+        """Whether a rule departs from torch by more than rounding explains, so many times over, or leaves traces."""
+        rows = []
         try:
             with np.errstate(all="ignore"):
                 for given in self.given:
                     mine = copy.deepcopy(given)
-                    params, state = update(*mine)
-                    kept = {"params": np.array(params), **copy.deepcopy(state._asdict())}
-                    again, and_again = update(*mine)
-                    traces = [(mine, given), ((again, and_again), (params, state))]
-                    if not all(same_bits(a, b) for pair in traces for a, b in zip(*map(_parts, pair), strict=True)):
+                    result = update(*mine)
+                    saved = copy.deepcopy(result)
+                    if not (same_bits(update(*mine), saved) and same_bits(mine, given)):
                         return Refused.CONDUCT
-                    if type(state) is not type(given[1]) or state.step != given[1].step + 1:
+                    if type(saved[1]) is not type(given[1]) or saved[1].step != given[1].step + 1:
                         return Refused.LOCKSTEP
-                    found.append(kept)
-            arrays = {name: np.array([row[name] for row in found]) for name in self.expected}
+                    rows.append({"params": saved[0], **saved[1]._asdict()})
+                found = {name: np.array([row[name] for row in rows]) for name in self.expected}
         except Exception:  # of any kind: a mutant may raise whatever it likes
             return Refused.CRASH
-        if any(array.shape != self.expected[name].shape for name, array in arrays.items()):
+        if any(array.shape != self.expected[name].shape for name, array in found.items()):
             return Refused.SHAPE
-        pairs = ((array, self.expected[name], margin * self.radii[name]) for name, array in arrays.items())
-        return None if all(compare(*pair).agrees for pair in pairs) else Refused.LOCKSTEP
-
-
-def _parts(value: Any) -> list[Any]:
-    return [part for item in value for part in _parts(item)] if isinstance(value, tuple) else [value]
+        agree = (compare(a, self.expected[name], margin * self.radii[name]).agrees for name, a in found.items())
+        return None if all(agree) else Refused.LOCKSTEP
 
 
 @cache
 def course(configuration: Configuration) -> Course:
     """Raises AssertionError if the rule itself departs from torch."""
-    whole = steps(configuration, 0)
-    taken = Steps(*({n: v[[*AT]] for n, v in part.items()} if isinstance(part, dict) else part[[*AT]] for part in whole))
+    whole, rows = steps(configuration, 0), [*AT]
+    taken = Steps(
+        whole.gradients[rows],
+        whole.params[rows],
+        {name: values[rows] for name, values in whole.states.items()},
+        whole.moved[rows],
+        {name: values[rows] for name, values in whole.new_states.items()},
+    )
     state: Any = type(configuration.optimizer.init(taken.params[0]))
     given = [
         (gradient, state(**{n: int(v[i]) if n == "step" else v[i] for n, v in taken.states.items()}), params)
@@ -553,7 +572,7 @@ def course(configuration: Configuration) -> Course:
     )
     radii = {name: 2 * radius for name, radius in step_radii(configuration, taken).items()}  # both sides round
     made = Course(given, {"params": moved, **kept}, radii)
-    assert made.agrees(configuration.optimizer.update), configuration.id
+    assert made.refused(configuration.optimizer.update, 1.0) is None, configuration.id
     return made
 
 
@@ -566,58 +585,66 @@ class Rule:
     functions: tuple[str, ...] = ("update",)
     """`update`, names in its closure, and names in the module."""
 
-    def _function(self, name: str) -> FunctionType:
-        update: Any = self.configurations[0].optimizer.update
-        if name == "update":
-            return update
-        found = inspect.getclosurevars(update).nonlocals.get(name) or getattr(optimizers, name)
-        return found
-
     def mutants(self) -> Iterator[Mutant]:
         return (mutant for name in self.functions for mutant in mutants(self._function(name)))
 
+    def _function(self, name: str) -> FunctionType:
+        update: Any = self.configurations[0].optimizer.update
+        known = {"update": update, **vars(optimizers), **inspect.getclosurevars(update).nonlocals}
+        function: FunctionType = known[name]
+        return function
+
     def judged(self, mutant: Mutant) -> Judgement:
-        name = mutant.id.split(":")[0].rpartition(".")[2]
-        close = []
+        """Refused in the first configuration that refuses it, or equivalent in all of them."""
         for configuration in self.configurations:
-            lockstep, made = course(configuration), mutant.build()
-            with updating(configuration, name, made) as update:
-                refused = lockstep.refuses(update)
-                if refused:
-                    return refused
-                close.append(lockstep.agrees(update))
-        evidence = [self._equivalent(configuration, name, mutant.build()) for configuration in self.configurations]
+            if reason := course(configuration).refused(self._mutated(configuration, mutant), CLEARLY):
+                return reason
+        evidence = [self._equivalent(configuration, mutant) for configuration in self.configurations]
         if all(evidence):
             return evidence[0]
-        return None if all(close) else Refused.LOCKSTEP
+        closely = (course(c).refused(self._mutated(c, mutant), 1.0) for c in self.configurations)
+        return next(filter(None, closely), None)
 
-    def _equivalent(self, configuration: Configuration, name: str, made: FunctionType) -> Evidence | None:
-        original = configuration.optimizer.update
+    def _equivalent(self, configuration: Configuration, mutant: Mutant) -> Evidence | None:
+        """Evidence from what torch has too; the rest of a state is nobody's business unless a later step reads it."""
+        seen, given = course(configuration).seen, course(configuration).given
+        return equivalent(seen(configuration.optimizer.update), seen(self._mutated(configuration, mutant)), given)
 
-        def mutant(*args: Any) -> Any:
-            with updating(configuration, name, made) as update:
+    def _mutated(self, configuration: Configuration, mutant: Mutant) -> Callable[..., Any]:
+        """The update rule with a new mutant in the place of itself, of a function in its closure or in the module."""
+        update: Any = configuration.optimizer.update  # made anew for each caller
+        cells = dict(zip(update.__code__.co_freevars, update.__closure__ or (), strict=True))
+        name, made = mutant.id.split(":")[0].rpartition(".")[2], mutant.build()
+        if name == "update":
+            return rebound(made, update)
+        if name in cells:
+            cells[name].cell_contents = rebound(made, cells[name].cell_contents)
+            return update  # type: ignore[no-any-return]
+        original: FunctionType = getattr(optimizers, name)
+
+        def with_mutant(*args: Any) -> Any:
+            with standing_in(original, made):
                 return update(*args)
 
-        return equivalent(original, mutant, course(configuration).given)
+        return with_mutant
 
 
-@contextmanager
-def updating(configuration: Configuration, name: str, mutant: FunctionType) -> Iterator[Callable[..., Any]]:
-    """The update rule with a mutant in the place of itself, of a function in its closure or of one in the module."""
-    update: Any = configuration.optimizer.update  # made anew for each configuration
-    cells = dict(zip(update.__code__.co_freevars, update.__closure__ or (), strict=True))
-    if name == "update":
-        yield rebound(mutant, update)
-    elif name in cells:
-        cells[name].cell_contents = rebound(mutant, cells[name].cell_contents)
-        yield update
-    else:
-        with standing_in(getattr(optimizers, name), mutant):
-            yield update
+def _more(rule: str, variant: str, **settings: float | bool) -> Configuration:
+    return Configuration(f"{rule}-{variant}", rule, tuple(settings.items()), frameworks=("torch_optim",))
+
+
+MORE = [
+    _more("sgd", "dampening-alone", learning_rate=0.02, dampening=0.5),
+    _more("sgd", "decay-of-1", learning_rate=0.02, weight_decay=1.0),
+    _more("rprop", "maximize", learning_rate=1e-5, largest=1e-4, maximize=True),
+    _more("radam", "short-memory", beta2=0.8),
+    _more("nadam", "fast-fading", momentum_decay=12.0),
+]
+"""Mutants that the gate's own configurations cannot tell from the original need these."""
 
 
 def _rows(*rules: str) -> tuple[Configuration, ...]:
-    return tuple(row for row in CONFIGURATIONS if row.rule in rules)
+    return tuple(row for row in [*CONFIGURATIONS, *MORE] if row.rule in rules)
 
 
 RULES = [
@@ -625,5 +652,7 @@ RULES = [
     *(Rule(rule, _rows(rule)) for rule in ("rmsprop", "amsgrad", "adamax", "radam", "asgd", "rprop")),
     Rule("adam", _rows("adam", "adamw")),
     Rule("nadam", _rows("nadam"), ("update", "mu")),
-    Rule("shared", _rows("sgd", "adam", "adamw"), ("_coupled", "_decayed", "_moments")),
+    Rule("_coupled", _rows("sgd"), ("_coupled",)),
+    Rule("_decayed", _rows("adam"), ("_decayed",)),
+    Rule("_moments", _rows("adam"), ("_moments",)),
 ]

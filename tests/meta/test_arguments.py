@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from oracles import Indices, Subject, Uniform
-from oracles.arguments import LARGEST, Spec, drawn
+from oracles.arguments import SIZES, Spec, drawn
 
 Array = np.ndarray[Any, Any]
 DRAWS = 400
@@ -28,7 +28,8 @@ def share(holds: Callable[[Array], Any], values: list[Array]) -> float:
 def test_a_named_size_is_the_same_everywhere_and_takes_every_small_value() -> None:
     made = many(("N", 3), (3, "M"), ("M",), Indices("N", ("N",)))
     assert all(x.shape[0] == len(i) and w.shape == (3, len(b)) for x, w, b, i in made)
-    assert {(len(x), len(b)) for x, _, b, _ in made} == {(n, m) for n in range(1, 6) for m in range(1, LARGEST + 1)}
+    assert {(len(x), len(b)) for x, _, b, _ in made} == {(n, m) for n in SIZES for m in SIZES}
+    assert 0.28 < share(lambda x: len(x) == 1, [x for x, *_ in made]) < 0.39
     assert all(i.max() < len(x) for x, _, _, i in made)
 
 

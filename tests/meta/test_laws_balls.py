@@ -7,7 +7,7 @@ NumPy computes on rational numbers; where it has no version for them, the value 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -243,7 +243,7 @@ def test_no_operation_is_without_the_laws() -> None:
     assert set(cases.FUNCTIONS) | cases.OTHERS == set(ball_functions.FUNCTIONS)
     assert set(METHODS) >= set(ball_reductions.METHODS) | {(u, "reduceat") for u in ball_reductions._REDUCEAT}
     assert set(OPERATORS) == special_methods() | {"__divmod__", "__rdivmod__"}
-    tables = (UFUNCS, PRODUCTS, cases.FUNCTIONS, METHODS, OPERATORS, OF_ONE_ELEMENT)
+    tables: tuple[Sized, ...] = (UFUNCS, PRODUCTS, cases.FUNCTIONS, METHODS, OPERATORS, OF_ONE_ELEMENT)
     assert len(OPERATIONS) == sum(map(len, tables))  # no two share a name
 
 

@@ -229,10 +229,8 @@ def torch_jvp(graph: Graph, primals: Arrays, tangents: Arrays) -> Array:
     with torch_autograd.settings(torch.float64), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
         given, along = (tuple(torch.from_numpy(a.copy()) for a in arrays) for arrays in (primals, tangents))
-        pushed: tuple[torch.Tensor, torch.Tensor] = torch.func.jvp(
-            lambda *args: graph(torch_autograd.NAMESPACE, *args), given, along
-        )
-        return pushed[1].numpy()
+        pushed: Any = torch.func.jvp(lambda *args: graph(torch_autograd.NAMESPACE, *args), given, along)
+        return np.asarray(pushed[1])
 
 
 def torch_vjp(graph: Graph, primals: Arrays, cotangent: Array) -> Arrays:

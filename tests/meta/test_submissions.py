@@ -1,4 +1,4 @@
-"""Whatever a submitted file does, each of its subjects gets a verdict or an explanation, and so does every other file."""
+"""Whatever a submitted file does, each of its subjects gets a verdict or an explanation, and other files theirs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from oracles.isolation import FileResult, try_file
 from tests.gate.submissions import submissions
 from tests.gate.summary import aligned, tables
+from tests.meta import hidden_mistakes
 from tests.meta.submission_files import IMPORTS, right_files
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,10 @@ AT = r", at line \d+, in bad: "
 HOSTILE = {
     "endless-loop": Hostile("while True: x = x", "broken", f"gives no result within 3 seconds{AT}while True", SHORT),
     "endless-on-balls": Hostile(
-        "while not isinstance(x, np.ndarray): x = x", "broken", f"gives no result within 3 seconds{AT}while not", SHORT
+        "while not isinstance(x, np.ndarray): x = x\n    return 3 * x**2",
+        "broken",
+        f"gives no result within 3 seconds{AT}while not",
+        SHORT,
     ),
     "stopped-itself": Hostile(
         "import os; os.kill(os.getpid(), 19)", "broken", "^gives no result within 3 seconds$", SHORT
@@ -133,23 +137,22 @@ HARMLESS = {
     "endless-thread": "import threading; threading.Thread(target=threading.Event().wait).start()",
     "endless-exit-handler": "import atexit, threading; atexit.register(threading.Event().wait)",
     "writes-beside-itself": "open(__file__ + '.txt', 'w').write('here')",
-    "argv": "import sys; assert sys.argv == [__file__]",
+    "looks-at-argv": "import sys; assert sys.argv == [__file__]",
+    "prints": "print('x' * 10**6)",
 }
 
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_is_harmless_in_a_process_of_its_own_is_no_offence(name: str, tmp_path: Path) -> None:
-    text = f"{CUBE}\n\ndef odd(x):\n    {HARMLESS[name]}\n    return 3 * x**2\n\n\nODD = Subject('odd', loss, odd, [(2,)])\n"
-    result = tried(tmp_path, text)
-    assert [(s.subject, s.worst.outcome) for s in result.subjects] == [("right", "right"), ("odd", "right")]
-
-
-def test_megabytes_of_output_are_a_note(tmp_path: Path) -> None:
-    text = f"{CUBE}\n\ndef loud(x):\n    print('x' * 10**6)\n    return 3 * x**2\n\n\nLOUD = Subject('loud', loss, loud, [(2,)])\n"
-    quiet, loud = tried(tmp_path, text).subjects
-    assert (quiet.notes, loud.worst.outcome) == ((), "right")
-    assert re.fullmatch(r"prints \d+\.\d MB", loud.notes[0])
-    assert float(loud.notes[0].split()[1]) > 2
+    odd = f"def odd(x):\n    {HARMLESS[name]}\n    return 3 * x**2\n\n\nODD = Subject('odd', loss, odd, [(2,)])\n"
+    first, second = tried(tmp_path, f"{CUBE}\n\n{odd}").subjects
+    assert (first.worst.outcome, first.notes) == ("right", ())
+    assert second.worst.outcome == "right", second.worst.evidence
+    if name == "prints":
+        assert re.fullmatch(r"prints \d+\.\d MB", second.notes[0])
+        assert float(second.notes[0].split()[1]) > 2
+    else:
+        assert second.notes == ()
 
 
 # --- what a file does -------------------------------------------------------------------------------------------------
@@ -171,7 +174,7 @@ FILES = {
     "null-byte": ("x = 1\0\n", "^cannot be imported: (SyntaxError|ValueError): source code .*null bytes"),
     "impossible-row": (
         CUBE.replace("gradient, [", "3, ["),
-        "^cannot be imported: TypeError: Subject right: gradient: expected a function, got int, at line 13, in <module>",
+        "^cannot be imported: TypeError: Subject right: gradient: expected a function, got int, at line 13, in",
     ),
     "other-subjects-each-time": (
         "import os, random\n" + CUBE.replace('"right"', "str(random.SystemRandom().random())") + "B = Subject('b', *[\n"
@@ -281,11 +284,11 @@ def test_what_a_subject_has_started_is_stopped_with_it(tmp_path: Path) -> None:
 
 def test_an_interrupted_trial_stops_its_process(tmp_path: Path) -> None:
     """As by Ctrl-C: a loop must not go on burning a processor when nobody waits for it."""
-    number = tmp_path / "pid"
-    (tmp_path / "loop.py").write_text(
-        f"import os\nopen({str(number)!r}, 'x').write(str(os.getpid()))\nwhile True: pass\n"
+    number, loop = tmp_path / "pid", tmp_path / "loop.py"
+    loop.write_text(f"import os\nopen({str(number)!r}, 'x').write(str(os.getpid()))\nwhile True: pass\n")
+    script = (
+        f"from pathlib import Path; from oracles.isolation import try_file; try_file(Path({str(loop)!r}), 1, 0, 60)"
     )
-    script = f"from pathlib import Path\nfrom oracles.isolation import try_file\ntry_file(Path({str(tmp_path / 'loop.py')!r}), 1, 0, 60)"
     waiting = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.DEVNULL)
     while not (number.exists() and number.read_text()):
         time.sleep(0.05)
@@ -319,124 +322,133 @@ def test_nonsense_is_refused(draws: int, limit: float, complaint: str, tmp_path:
 # --- mistakes that one configuration hides ----------------------------------------------------------------------------
 
 
-class Planted(NamedTuple):
-    """A right gradient, a mistake in it, arguments that bring the mistake out, and arguments that hide it."""
-
-    code: str
-    right: str
-    wrong: str
-    varied: str
-    lucky: str
-    layer: bool = True
-
-
-PLANTED = {
-    "repeated-index": Planted(
-        "def forward(table, ids):\n    return table[ids], (table, ids)\n",
-        "table, ids = cache\n    d = np.zeros_like(table)\n    np.add.at(d, ids, dout)\n    return d",
-        "table, ids = cache\n    d = np.zeros_like(table)\n    d[ids] = dout\n    return d",
-        "[(6, 2), Indices(6, ('N',))]",
-        "[(6, 2), Indices(6, (1,))]",
-    ),
-    "first-sample-only": Planted(
-        "def forward(x, b):\n    return x + b, None\n",
-        "return dout, dout.sum(axis=0)",
-        "return dout, dout[0]",
-        "[('N', 3), (3,)]",
-        "[(1, 3), (3,)]",
-    ),
-    "squeezed-batch-of-one": Planted(
-        "def forward(x, w):\n    return x @ w, (x, w)\n",
-        "x, w = cache\n    return dout @ w.T, x.T @ dout",
-        "x, w = cache\n    return np.squeeze(dout @ w.T), x.T @ dout",
-        "[('N', 3), (3, 2)]",
-        "[(4, 3), (3, 2)]",
-    ),
-    "no-path-through-time": Planted(
-        "def forward(x, w):\n    h, past = np.zeros(w.shape), []\n    for t in range(len(x)):\n"
-        "        past.append(h)\n        h = np.tanh(x[t] + w * h)\n    return h, (past, w, h, len(x))\n",
-        "past, w, h, T = cache\n    dx, dw = np.zeros((T, len(w))), np.zeros_like(w)\n"
-        "    for t in reversed(range(T)):\n        da = dout * (1 - h**2)\n        dx[t] = da\n        dw += da * past[t]\n"
-        "        dout, h = da * w, past[t]\n    return dx, dw",
-        "past, w, h, T = cache\n    dx, dw = np.zeros((T, len(w))), np.zeros_like(w)\n"
-        "    da = dout * (1 - h**2)\n    dx[-1], dw[:] = da, da * past[-1]\n    return dx, dw",
-        "[('T', 2), (2,)]",
-        "[(1, 2), (2,)]",
-    ),
-    "without-upstream": Planted(
-        "def forward(x, w):\n    return np.sum(x * w), (x, w)\n",
-        "x, w = cache\n    return dout * w, dout * x",
-        "x, w = cache\n    return dout * w, x",
-        "[(3,), (3,)]",
-        "[(3,), np.zeros(3)], wrt=[0]",
-    ),
-    "out-for-dout": Planted(
-        "def forward(x):\n    return np.tanh(x), x\n",
-        "x = cache\n    return dout * (1 - np.tanh(x) ** 2)",
-        "x = cache\n    return x * (1 - np.tanh(x) ** 2)",
-        "[('N', 3)]",
-        "",
-    ),
-    "product-with-a-zero": Planted(
-        "def forward(x):\n    return np.prod(x)\n",
-        "d = np.ones_like(x)\n    for i in range(len(x)):\n        d[np.arange(len(x)) != i] *= x[i]\n    return d",
-        "return np.prod(x) / x",
-        "[(3,)]",
-        "[Uniform(1, 2, (3,))]",
-        False,
-    ),
-    "tie-in-a-maximum": Planted(
-        "def forward(x):\n    return np.max(x)\n",
-        "d = np.zeros_like(x)\n    d[np.argmax(x)] = 1\n    return d",
-        "return (x == np.max(x)) * 1.0",
-        "[(2,)]",
-        "[Uniform(1, 2, (2,))]",
-        False,
-    ),
-    "large-values": Planted(
-        "def forward(x):\n    return np.sum(np.where(np.abs(x) < 8, x**2, 16 * np.abs(x) - 64))\n",
-        "return np.where(np.abs(x) < 8, 2 * x, 16 * np.sign(x))",
-        "return 2 * x",
-        "[(2,)]",
-        "[Uniform(-7, 7, (2,))]",
-        False,
-    ),
-    "stale-global": Planted(
-        "SEEN = []\n\n\ndef forward(x):\n    return np.sum(x**2)\n",
-        "return 2 * x",
-        "SEEN.append(x.shape)\n    return 2 * x * (1 if x.shape == SEEN[0] else 2)",
-        "[('N', 2)]",
-        "[(3, 2)]",
-        False,
-    ),
-    "cache-used-up": Planted(
-        "def forward(x, w):\n    return x @ w, [x, w]\n",
-        "x, w = cache\n    return dout @ w.T, x.T @ dout",
-        "x, w = cache\n    cache[0] = 0 * x\n    return dout @ w.T, x.T @ dout",
-        "[('N', 3), (3, 2)]",
-        "",
-    ),
-}
-
-
-def planted_file(bug: Planted) -> str:
-    kind, given = (", layer=True", "dout, cache") if bug.layer else ("", "x")
-    text = f"{IMPORTS}{bug.code}\n\ndef right({given}):\n    {bug.right}\n\n\ndef wrong({given}):\n    {bug.wrong}\n\n"
-    rows = [("right", bug.varied), ("wrong", bug.varied), *([("wrong", bug.lucky)] if bug.lucky else [])]
-    names = ("right", "wrong", "lucky")
-    return text + "".join(
-        f"\n{name.upper()} = Subject('{name}', forward, {function}, {arguments}{kind})"
-        for name, (function, arguments) in zip(names, rows, strict=False)
-    )
-
-
-@pytest.mark.parametrize("name", PLANTED)
-def test_a_mistake_that_one_configuration_hides_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_mistake_that_one_configuration_hides_is_refused() -> None:
     """And the right gradient is not, nor is the wrong one where its arguments never bring the mistake out."""
-    bug = PLANTED[name]
-    result = tried(tmp_path, planted_file(bug), draws=10)
-    found = {s.subject: s.worst for s in result.subjects}
-    assert found["right"].outcome == "right", found["right"].evidence
-    assert found["wrong"].outcome == "wrong", found["wrong"].evidence
-    if bug.lucky:
-        assert found["lucky"].outcome == "right", found["lucky"].evidence
+    found = {s.subject: s.worst.outcome for s in try_file(Path(hidden_mistakes.__file__), 15, 0, LIMIT).subjects}
+    assert len({name.split("/")[0] for name in found}) == 12
+    assert found == {name: "wrong" if name.endswith("/wrong") else "right" for name in found}
+
+
+# --- a hundred at once ------------------------------------------------------------------------------------------------
+
+
+HUNDRED = (
+    "endless-loop",
+    "segmentation-fault",
+    "os-exit-0",
+    "raises",
+    "prints-without-end",
+    "mutated-input",
+    "randomness",
+    "nan",
+)
+"""The hostile gradients among them, and two files that cannot be imported."""
+
+
+def gate(folder: Path, *options: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/gate", *options]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"COLUMNS": "120"}, capture_output=True, text=True, check=False, timeout=300
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_hundred_subjects_with_ten_hostile_ones_get_their_verdicts(tmp_path: Path) -> None:
+    right = [(name, text) for i, (name, text) in enumerate(right_files().items()) if i % 10]
+    hostile = {name: hostile_file(name).replace("RIGHT = ", "# ") for name in HUNDRED}
+    hostile |= {name: FILES[name][0] for name in ("endless-import", "missing-module")}
+    for name, text in [*right, *hostile.items()]:
+        (tmp_path / f"{name}.py").write_text(text)
+    results = tmp_path / "results.json"
+    options = ("--draws", "3", "--time-limit", "4", "--results", str(results))
+    code, output = gate(tmp_path, "-n", "2", "--subject", str(tmp_path / "*.py"), *options)
+    records = {r["subject"]: r for r in json.loads(results.read_text())["records"]}
+    assert code == 1
+    assert len(records) == 100
+    assert {name for name, r in records.items() if r["verdict"] == "right"} == {name for name, _ in right}
+    for name in hostile:
+        outcome, message = (
+            (HOSTILE[name].outcome, HOSTILE[name].message) if name in HOSTILE else ("broken", FILES[name][1])
+        )
+        assert records[name]["verdict"] == outcome
+        assert re.search(message.replace("3 seconds", "4 seconds"), records[name]["evidence"])
+        assert re.search(rf"^{name}(\.py)? (is {outcome} at scale1-draw0: )?\S", output, flags=re.MULTILINE)
+    start = output.index("submissions: 7 broken, 3 wrong, 90 right")
+    shown = [line.split()[2] for line in output[start:].splitlines()[2:102]]
+    assert shown == ["broken"] * 7 + ["wrong"] * 3 + ["right"] * 90
+
+
+# --- the options and the summary --------------------------------------------------------------------------------------
+
+
+def test_files_are_named_by_what_tells_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/one/loss.py", "b/one/loss.py", "b/two/net.py", "hw[1].py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    names = ["a/one/loss.py", "b/one/loss.py", "hw[1].py", "net.py"]
+    assert sorted(submissions(["*/*/*.py", "b/two/net.py", str(tmp_path / "hw[1].py")])) == names
+    assert submissions(["b/*/net.py"]) == {"net.py": tmp_path / "b/two/net.py"}
+
+
+def test_a_pattern_without_a_file_is_refused(tmp_path: Path) -> None:
+    code, output = gate(tmp_path, "-n", "0", "--subject", str(tmp_path / "*.py"))
+    assert code == 4
+    assert "--subject: expected a Python file or a glob that matches some, got '" in output
+
+
+def row(subject: str, verdict: str, evidence: str, **rest: Any) -> dict[str, Any]:
+    record = {
+        "kind": "submission",
+        "file": f"{subject}.py",
+        "subject": subject,
+        "verdict": verdict,
+        "evidence": evidence,
+    }
+    return record | {"draws": 4, "draw": "scale1-draw0", "digits": None, "notes": []} | rest
+
+
+ROWS = [
+    row("good", "right", "good: right\n  finite       ok\n  certificate  ok     certified to 42 digits", digits=42.36),
+    row(
+        "exact",
+        "right",
+        "exact: right\n  certificate  ok     certified to all digits",
+        digits=99.0,
+        notes=["prints 3.0 MB"],
+    ),
+    row(
+        "rough",
+        "compared",
+        "rough: right\n  certificate  note   not certifiable\n  differences  ok     agrees to 9.1 digits (2 entries)",
+    ),
+    row("open", "undecided", "open: undecided\n  certificate  open   undecided: too wide"),
+    row(
+        "bad",
+        "wrong",
+        "bad: wrong\n  finite       ok\n  certificate  WRONG  proved wrong: 1 of 6 entries\n    W[1]: claimed",
+    ),
+    row("x" * 60, "broken", "ValueError: " + "y" * 300),
+    row("b", "broken", "cannot be imported: SyntaxError", draw="", draws=0),
+]
+
+
+def test_the_summary_has_the_worst_first_and_says_why() -> None:
+    ((title, cells),) = tables(ROWS, 200)
+    assert title == "submissions: 2 broken, 1 wrong, 1 undecided, 1 compared, 2 right"
+    assert [cell[0] for cell in cells[1:]] == ["b", "x" * 39 + "…", "bad", "open", "rough", "exact", "good"]
+    assert [cell[4] for cell in cells[1:]] == ["", "", "", "", "", "all", "42.4"]
+    assert [cell[5] for cell in cells[1:] if cell[0][0] != "x"] == [
+        "cannot be imported: SyntaxError",
+        "scale1-draw0: proved wrong: 1 of 6 entries",
+        "scale1-draw0: undecided: too wide",
+        "agrees to 9.1 digits (2 entries)",
+        "prints 3.0 MB; certified to all digits",
+        "certified to 42 digits",
+    ]
+
+
+@pytest.mark.parametrize(("width", "longest"), [(200, 200), (160, 182), (80, 182)])
+def test_lines_of_the_summary_fit_the_terminal_unless_that_hides_the_message(width: int, longest: int) -> None:
+    ((_, cells),) = tables(ROWS, width)
+    assert max(len(line) for line in aligned(cells)) == longest
