@@ -129,8 +129,13 @@ def settled(verdict: Verdict) -> Verdict:
     return verdict
 
 
-def examine(make: Callable[[Sequence[Any]], Trial], args: Sequence[Any], subject: str, seed: int) -> Verdict:
-    """The verdict on the trial that `make` gives for arguments, as data: nothing is raised for a wrong gradient."""
+def examine(
+    make: Callable[[Sequence[Any]], Trial], args: Sequence[Any], subject: str, seed: int, diagnosed: bool = True
+) -> Verdict:
+    """The verdict on the trial that `make` gives for arguments, as data: nothing is raised for a wrong gradient.
+
+    `diagnosed` says whether to look for the cause of what is proved wrong, which may take longer than all the rest.
+    """
     given = copy.deepcopy(tuple(args))
     try:
         with np.errstate(all="ignore"):
@@ -152,18 +157,19 @@ def examine(make: Callable[[Sequence[Any]], Trial], args: Sequence[Any], subject
         nothing = Certificate(Ruling.NOT_CERTIFIABLE, reason=void)
         return Verdict(subject, (*findings, note, finding), nothing, agreement)
     findings.append(Finding("certificate", _result_of(certificate), str(certificate)))
-    if certificate.ruling is Ruling.WRONG:
-        findings.extend(_diagnosis(trial, certificate))
+    if diagnosed and certificate.ruling is Ruling.WRONG:
+        findings.append(cause_of(trial, certificate))
     if certificate.ok and rounding is not None:
         findings.append(_in_floats(trial, value, floats, certificate, rounding))
     return Verdict(subject, tuple(findings), certificate)
 
 
-def _diagnosis(trial: Trial, certificate: Certificate) -> list[Finding]:
+def cause_of(trial: Trial, certificate: Certificate) -> Finding:
+    """The cause of what the certificate of a trial proves wrong, where there is one to be found."""
     from oracles.diagnosis import diagnose  # only for what is wrong: it takes the mutation library
 
     cause = diagnose(trial, certificate)
-    return [Finding("diagnosis", Result.NOTE, str(cause) if cause else "no single mistake that is known explains it")]
+    return Finding("diagnosis", Result.NOTE, str(cause) if cause else "no single mistake that is known explains it")
 
 
 def _result_of(certificate: Certificate) -> Result:

@@ -13,7 +13,7 @@ from oracles.checking import Finding, Result, Verdict, examine, name_of, settled
 from oracles.errors import NotCertifiableError, UndecidedComparisonError
 from oracles.rounding import rounding_radii
 from oracles.tree import is_float_leaf, leaves, map_leaves
-from oracles.trial import Array, Trial, as_floats
+from oracles.trial import Array, ContractError, Trial, as_floats
 
 __all__ = ["check_engine", "examine_engine"]
 
@@ -72,7 +72,7 @@ def _value(root: Any) -> Any:
     if callable(getattr(root, "backward", None)):
         for name in _VALUES:
             value = getattr(root, name, None)
-            if is_float_leaf(value) or isinstance(value, int | np.ndarray | np.number):
+            if _is_number(value):
                 return value
     raise TypeError(
         f"f: expected a node with .backward() and a number or array in .{' or .'.join(_VALUES)}, got "
@@ -92,7 +92,15 @@ def _gradient(leaf: Callable[[Any], Any], f: Callable[..., Any], values: Sequenc
     missing = next((node for node in made if not hasattr(node, "grad")), None)
     if missing is not None:
         raise TypeError(f"leaf: expected nodes with .grad after backward(), got {type(missing).__name__} without it")
-    return [0.0 if node.grad is None else node.grad for node in made]
+    gradients = [0.0 if node.grad is None else node.grad for node in made]
+    for gradient in gradients:
+        if not _is_number(gradient):
+            raise ContractError(f"leaf: expected a number or array in .grad, got {type(gradient).__name__}")
+    return gradients
+
+
+def _is_number(value: Any) -> bool:
+    return is_float_leaf(value) or isinstance(value, int | np.ndarray | np.number)
 
 
 def _repeating_up_to_rounding(verdict: Verdict, trial: Trial) -> Verdict:

@@ -40,5 +40,6 @@ def _finding(name: str, subject: Subject, trial: Trial, value: Array, gradient: 
         if not agreement.agrees:
             at = tuple(int(i) for i in np.argwhere(agreement.disagrees)[0])
             both = f"{float(mine[at])!r} by hand, {float(theirs[at])!r} by {name}"
-            return Finding(name, Result.BAD, f"{what} is not that of the graph, first at {list(at)}: {both}")
+            first = f", first at {list(at)}" if at else ""
+            return Finding(name, Result.BAD, f"{what} is not that of the graph{first}: {both}")
     return Finding(name, Result.GOOD, f"agrees to {min(agreement.digits, 15.9):.1f} digits")

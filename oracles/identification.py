@@ -360,6 +360,7 @@ def _digits_of(hyperparameter: Hyperparameter, value: float) -> int:
 _LOOKED_AT = 8
 _LATE = 16
 _TRIED_AGAIN = 24
+_ORDER = {rule.name: position for position, rule in enumerate(RULES)}
 
 
 def _nearest(fits: Sequence[Fit], course: Course) -> Departure:
@@ -379,7 +380,7 @@ def _nearest(fits: Sequence[Fit], course: Course) -> Departure:
     def merit(pair: tuple[Departure, Candidate]) -> tuple[int, ...]:
         departure, candidate = pair
         rule = candidate.rule
-        return departure.explained, -rule.faults, -_digits(candidate), -len(rule.hyperparameters)
+        return departure.explained, -rule.faults, -_digits(candidate), -len(rule.hyperparameters), -_ORDER[rule.name]
 
     return max(((_departure(f, course), f.candidate) for f in followed[:_LOOKED_AT]), key=merit)[0]
 

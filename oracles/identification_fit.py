@@ -49,9 +49,6 @@ def fit(rule: Rule, course: Course, opening: int = _OPENING) -> Fit:
         return Fit(found, misfit)
     near = _refined(Near.of(found, start))
     if not near.fits:
-        # Rules that round on purpose (to float32) are steps to Gauss-Newton, but exact at simple numbers.
-        near = near.moved(_simplest(near).values)
-    if not near.fits:
         return Fit(found, misfit)
     for steps in _stretches(start.steps, course.steps):
         stretch = course.first(steps)
@@ -208,7 +205,8 @@ def _refined(near: Near) -> Near:
         near = trial
         if settled:
             break
-    return near
+    # A rule that itself rounds (to float32) is a staircase to Gauss-Newton, but right at simple numbers.
+    return near if near.fits else near.moved(_simplest(near).values)
 
 
 def _extended(near: Near, course: Course) -> Near:

@@ -352,6 +352,9 @@ def _decayed_name(name: str, phrase: str) -> str:
     return _with(name, phrase)
 
 
+_MOVING_ONCE_PER_EPOCH = ("SGD", "momentum", "heavy ball", "exponential-average momentum", "RMSprop", "Adam")
+
+
 def _once_per_epoch(rule: Rule) -> Iterator[Rule]:
     for phrase, update in (
         ("moving the weights once per epoch", rules.moved_once_per_epoch(rule.update)),
@@ -365,7 +368,7 @@ def _once_per_epoch(rule: Rule) -> Iterator[Rule]:
             faults=1,
             periodic=True,
             moves_once_per_epoch=True,
-            wider_than=(),
+            wider_than=tuple((f"{narrower}, {phrase}", zero) for narrower, zero in rule.wider_than),
         )
 
 
@@ -379,7 +382,7 @@ def _library() -> Iterator[Rule]:
     for rule in _pairs():
         yield replace(rule, round=2)
     for rule in bases:
-        if rule.name in ("SGD", "momentum", "heavy ball", "exponential-average momentum", "RMSprop", "Adam"):
+        if rule.name in _MOVING_ONCE_PER_EPOCH:
             yield from _once_per_epoch(rule)
 
 

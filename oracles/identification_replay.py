@@ -97,7 +97,7 @@ def replay(candidate: Candidate, course: Course) -> Array:
 
 def tolerance(candidate: Candidate, course: Course) -> Array:
     """How far rounding may set actual displacements apart from replayed ones, (T, M, n), for one set of values."""
-    p = candidate.parameters(Rounded, course.gradients.shape[-1])
+    p = candidate.parameters(lambda value: Rounded(float(value)), course.gradients.shape[-1])
     out = np.empty(course.gradients.shape)
     gradients = map(Rounded, candidate.sign * course.gradients)
     for t, d in enumerate(candidate.rule.displacements(gradients, course.weights, p)):

@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from oracles.submission import BrokenSubmissionError, draws_of, subjects_in, tried
+from oracles.submission import BrokenSubmissionError, draws_of, results_at, subjects_in
 
 EVENTS, STACK = "events.jsonl", "stack.txt"
 MEMORY = 4 * 2**30
@@ -24,7 +24,10 @@ MEMORY = 4 * 2**30
 
 
 def main(file: str, folder: str, draws: str, seed: str, number: str) -> None:
-    """Try the subject with this number of a file. Events: broken, or subjects and then trying, tried, ..., done."""
+    """Try the subject with this number of a file. Events: broken, or subjects and then trying, tried, ..., done.
+
+    A draw that is wrong is tried twice: the second event has the cause, or never comes.
+    """
     path, out = Path(file), os.open(Path(folder, EVENTS), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def tell(event: str, **what: Any) -> None:
@@ -39,8 +42,8 @@ def main(file: str, folder: str, draws: str, seed: str, number: str) -> None:
     subject = found[int(number)]
     for draw in draws_of(subject, int(draws), int(seed)):
         tell("trying", draw=draw.id)
-        result = tried(subject, draw, path)
-        tell("tried", **result.as_dict())
+        for result in results_at(draw, subject, path):
+            tell("tried", **result.as_dict())
         if result.outcome in ("broken", "wrong"):  # settled: locating wrong entries again and again takes its time
             break
     tell("done")

@@ -104,13 +104,15 @@ class _Run:
 def _result(subject: str, run: _Run, ids: list[str]) -> SubjectResult:
     """A child's draws as those of a subject, the one that ended it included."""
     draws = list(run.draws)
+    notes = [f"prints {run.printed / 1e6:.1f} MB"] if NOISE < run.printed <= MOST_OUTPUT else []
     if run.ids != ids:
         why = run.broken or f"the file defined {', '.join(ids)} at first and then {', '.join(run.ids)}"
         draws = [DrawResult(subject, "", "broken", why)]
+    elif not run.done and draws and draws[-1].outcome == "wrong":
+        notes.append(f"{run.ended}, while the cause is being looked for")
     elif not run.done:
         draws.append(DrawResult(subject, run.current, "broken", run.ended))
-    notes = (f"prints {run.printed / 1e6:.1f} MB",) if NOISE < run.printed <= MOST_OUTPUT else ()
-    return SubjectResult(subject, tuple(draws), notes)
+    return SubjectResult(subject, tuple(draws), tuple(notes))
 
 
 def _run(path: Path, draws: int, seed: int, number: int, limit: float) -> _Run:
@@ -228,7 +230,8 @@ def _take(run: _Run, event: Mapping[str, Any]) -> None:
             run.current = _printable(event["draw"])
         case "tried":
             made = DrawResult(**{name: value for name, value in event.items() if name != "event"})
-            run.draws.append(replace(made, evidence=_printable(made.evidence)))
+            known = [d for d in run.draws if d.draw != made.draw]  # the same again, with the cause of what is wrong
+            run.draws = [*known, replace(made, evidence=_printable(made.evidence))]
         case "done":
             run.done = True
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from oracles.measured import Noise, Point, Precision
+from oracles.measured import Noise, Point, Precision, cotangent_source
 from oracles.trial import Array, ContractError
 
 try:
@@ -75,7 +75,7 @@ class JaxPoint:
         outputs = tuple(k for k, out in enumerate(made) if _is_float(out))
         if not outputs:
             raise ContractError("expected an output of floats that can be differentiated, got none")
-        random = np.random.default_rng(seed)
+        random = cotangent_source(seed)
         drawn = [random.standard_normal(made[k].shape).astype(made[k].dtype) for k in outputs]
         return replace(bare, outputs=outputs, cotangents=tuple(drawn))
 

@@ -9,7 +9,7 @@ has a wide spread. It is a measurement and not a bound, which is why there is a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,11 +29,12 @@ _DIRECTIONS = 4
 _MOST_KINKS = 64
 _MOST_LISTED = 10
 _SMALLEST_SCALE = 2.0**-7
-_LEVELS = range(5, 13)
+_LEVELS = 8
 _WIDER = 2.0**5
 """The second of two steps at which a kink is looked for: there a smooth function's jump is so much wider."""
 _JUMP_MARGIN = 2.0**10
 """The jump of a kink must exceed so many roundings of the value, which may be a small sum of large terms."""
+_SLOPE_MARGIN = 2.0**4
 
 
 class Precision(NamedTuple):
@@ -112,6 +113,14 @@ class Point:
         return np.maximum(np.abs(_flat(self.parameters)), _SMALLEST_SCALE)
 
 
+def cotangent_source(seed: int) -> np.random.Generator:
+    """Random numbers that are not those of `default_rng(seed)`, with which the inputs may well have been drawn.
+
+    A cotangent that equals the input hides what a normalisation does to it.
+    """
+    return np.random.default_rng([seed, 0xC07A])
+
+
 # --- against another evaluation -------------------------------------------------------------------------------------
 
 
@@ -119,6 +128,7 @@ def agreement_with(truth: Measured, claimed: Measured, point: Point, what: str) 
     """Compare a claimed gradient with a true one, entry by entry, within the noise of both."""
     agreement = compare(claimed.values, truth.values, truth.spread + claimed.spread)
     wrong, kinks = _told_from_kinks(np.flatnonzero(agreement.disagrees), claimed, point)
+    agreement = _with_wrong(agreement, wrong)
     if len(wrong):
         lines = [
             f"{_entry(point, i)}: claimed {claimed.values[i]:.17g}, true {truth.values[i]:.17g}, "
@@ -145,21 +155,34 @@ def agreement_with_differences(
         claimed, point = in_float64
         reason = f"in float64, since {reason}"
     gradient = point.layout.split(claimed.values[None, :])
-    agreement, what = numerical_agreement(_trial(point, gradient))
-    by_entry = what == "differences"
-    places = np.argwhere(agreement.disagrees)[:, -1]
-    wrong, kinks = _told_from_kinks(places, claimed, point) if by_entry else (places, [])
-    if len(wrong):
+    with np.errstate(all="ignore"):
+        agreement, what = numerical_agreement(_trial(point, gradient))
+    wrong = np.argwhere(agreement.disagrees)[:, -1]
+    kinks: list[str] = []
+    lines: list[str] = []
+    if what == "differences":  # entry by entry, not along random directions
+        wrong, kinks = _told_from_kinks(wrong, claimed, point)
         lines = [f"{_entry(point, i)}: claimed {claimed.values[i]:.17g}" for i in wrong[:_MOST_LISTED].tolist()]
-        return agreement, Finding(what, Result.BAD, "\n".join([_differ(agreement, wrong), *lines * by_entry, reason]))
+        agreement = _with_wrong(agreement, wrong)
+    if len(wrong):
+        return agreement, Finding(what, Result.BAD, "\n".join([_differ(agreement, wrong), *lines, reason]))
     found = _undisputed(what, agreement, kinks)
     return agreement, Finding(found.what, found.result, f"{found.evidence}\n{reason}")
 
 
+def _with_wrong(agreement: Agreement, wrong: Array) -> Agreement:
+    """With these columns alone as those that disagree."""
+    disagrees = np.zeros_like(agreement.disagrees)
+    disagrees[..., wrong] = True
+    return replace(agreement, disagrees=disagrees)
+
+
 def _undisputed(what: str, agreement: Agreement, kinks: Sequence[str]) -> Finding:
     unstable = int(agreement.unstable.sum())
-    if agreement.entries and unstable == agreement.entries:
-        return Finding(what, Result.OPEN, "no entry is stable enough to compare")
+    if unstable == agreement.entries:
+        return Finding(
+            what, Result.OPEN, "no entry is stable enough to compare" if unstable else "there are no entries"
+        )
     agree = "1 entry agrees" if agreement.entries == 1 else f"{agreement.entries} entries agree"
     lines = [f"{agree} to {min(agreement.digits, 15.9):.1f} digits{_power(agreement)}"]
     if unstable:
@@ -202,8 +225,8 @@ def confirms(gradient: Array, point: Point, seed: int = 0) -> bool:
 
     They do at a kink too, if the gradient lies between the one-sided derivatives.
     """
-    if not gradient.size:
-        return True
+    if not gradient.size or not np.isfinite(gradient).all():
+        return not gradient.size
     random = np.random.default_rng(seed)
     signs = random.uniform(0.5, 1, (_DIRECTIONS, gradient.size)) * random.choice([-1, 1], (_DIRECTIONS, gradient.size))
     directions = signs * point.scale / np.sqrt(gradient.size)
@@ -240,18 +263,14 @@ def _told_from_kinks(places: Array, claimed: Measured, point: Point) -> tuple[Ar
 
 def _between(slope: float, value: Callable[[float], float], eps: float) -> bool:
     """Whether there is a kink at 0, and a slope lies between the two one-sided derivatives."""
-    if not _is_kink(value, eps):
-        return False
-    (left, left_error), (right, right_error) = _one_sided(value, -1), _one_sided(value, 1)
-    error = left_error + right_error
-    return min(left, right) - error <= slope <= max(left, right) + error
-
-
-def _is_kink(value: Callable[[float], float], eps: float) -> bool:
-    """Whether the slope jumps at 0: over a smooth point the second difference falls with the square of the step."""
-    small = eps**0.4
-    (jump, size), (wide, _) = (_jump(value, step) for step in (small, small * _WIDER))
-    return jump > abs(wide) / 2 and jump > _JUMP_MARGIN * eps * size / small
+    step = eps**0.4
+    jump, size = _jump(value, step)
+    noise = eps * size / step
+    if jump <= _jump(value, step * _WIDER)[0] / 2 or jump <= _JUMP_MARGIN * noise:
+        return False  # over a smooth point the jump falls with the step
+    (left, left_error), (right, right_error) = _one_sided(value, -step), _one_sided(value, step)
+    error = left_error + right_error + _SLOPE_MARGIN * noise
+    return bool(min(left, right) - error <= slope <= max(left, right) + error)
 
 
 def _jump(value: Callable[[float], float], step: float) -> tuple[float, float]:
@@ -260,14 +279,14 @@ def _jump(value: Callable[[float], float], step: float) -> tuple[float, float]:
     return abs(ahead - here - (here - behind)) / step, max(map(abs, (ahead, here, behind)))
 
 
-def _one_sided(value: Callable[[float], float], side: int) -> tuple[float, float]:
-    """The derivative on one side of 0 and an estimate of its error: quotients, extrapolated in powers of the step."""
+def _one_sided(value: Callable[[float], float], last: float) -> tuple[float, float]:
+    """The derivative on the side of the step `last`, extrapolated from larger ones, and an estimate of its error."""
     base = value(0.0)
     row: list[float] = []
     best, error = np.nan, np.inf
-    for level in _LEVELS:
+    for halvings in range(_LEVELS):
         above, row = row, []
-        step = side * 2.0**-level
+        step = last * 2.0 ** (_LEVELS - 1 - halvings)
         row.append((value(step) - base) / step)
         for column, coarser in enumerate(above, start=1):
             row.append(row[-1] + (row[-1] - coarser) / (2.0**column - 1))

@@ -9,13 +9,14 @@ import sys
 import traceback
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
-from oracles.checking import Verdict, examine
+from oracles.certificate import Ruling
+from oracles.checking import Finding, Result, Verdict, cause_of, examine
 from oracles.graph_agreement import graph_findings
 from oracles.registration import Subject
 
@@ -95,26 +96,38 @@ def _imported(path: Path) -> ModuleType:
     return module
 
 
-def tried(subject: Subject, draw: Draw, path: Path) -> DrawResult:
-    """The result of one draw. What the subject raises, SystemExit included, makes it broken; nothing is raised here."""
+def results_at(draw: Draw, subject: Subject, path: Path) -> Iterator[DrawResult]:
+    """The result of one draw; of one that is proved wrong then another, with the cause, which takes its time to find.
+
+    What the subject raises, SystemExit included, makes it broken; nothing is raised here.
+    """
     random.seed(draw.seed)
     np.random.seed(draw.seed)  # noqa: NPY002  (subjects may draw from the global generators: the same ones every time)
+    own = draw.seed + 1  # were it the draw's own, a layer's cotangents would be its first argument over again
     try:
-        verdict = _verdict(subject, draw)
+        args = subject.drawn(np.random.default_rng(draw.seed), draw.scale)
+        verdict = examine(lambda given: subject.trial(given, own), args, subject.id, own, diagnosed=False)
+        if subject.graph is not None and not verdict.wrong:
+            verdict = _with(verdict, *graph_findings(subject, args, own))
     except BaseException as error:  # see above
-        return DrawResult(subject.id, draw.id, "broken", described(error, path))
+        yield DrawResult(subject.id, draw.id, "broken", described(error, path))
+        return
+    yield _result(subject, draw, verdict)
+    if verdict.certificate is not None and verdict.certificate.ruling is Ruling.WRONG:
+        try:
+            cause = cause_of(subject.trial(args, own), verdict.certificate)
+        except BaseException as error:  # of edited code, or in a process that the subject has spoilt
+            cause = Finding("diagnosis", Result.NOTE, f"the search for it ended: {described(error, path)}")
+        yield _result(subject, draw, _with(verdict, cause))
+
+
+def _with(verdict: Verdict, *more: Finding) -> Verdict:
+    return replace(verdict, findings=(*verdict.findings, *more))
+
+
+def _result(subject: Subject, draw: Draw, verdict: Verdict) -> DrawResult:
     digits = verdict.certificate.digits if verdict.certified and verdict.certificate else None
     return DrawResult(subject.id, draw.id, _outcome(verdict), str(verdict), digits)
-
-
-def _verdict(subject: Subject, draw: Draw) -> Verdict:
-    args = subject.drawn(np.random.default_rng(draw.seed), draw.scale)
-    own = draw.seed + 1  # were it the draw's own, a layer's cotangents would be its first argument over again
-    verdict = examine(lambda given: subject.trial(given, own), args, subject.id, own)
-    if subject.graph is None or verdict.wrong:
-        return verdict
-    more = graph_findings(subject, args, own)
-    return Verdict(verdict.subject, (*verdict.findings, *more), verdict.certificate, verdict.agreement)
 
 
 def _outcome(verdict: Verdict) -> str:

@@ -328,6 +328,5 @@ def _check_truth(point: TorchPoint, truth: Callable[..., Any]) -> None:
     shapes = [tuple(made[k].shape) if k < len(made) else None for k in point.outputs]
     expected = [tuple(c.shape) for c in point.cotangents]
     if shapes != expected:
-        raise ValueError(
-            f"truth: expected outputs of shapes {expected}, as {point.function.__name__} has, got {shapes}"
-        )
+        name = point.function.__name__
+        raise ValueError(f"truth: expected outputs of shapes {expected}, as {name} gives, got {shapes}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from oracles.measured import Noise, Point, Precision
+from oracles.measured import Noise, Point, Precision, cotangent_source
 from oracles.trial import Array, ContractError
 
 try:
@@ -57,7 +57,7 @@ class TorchPoint:
         outputs = tuple(k for k, out in enumerate(made) if _is_float(out) and out.requires_grad)
         if not outputs:
             raise ContractError("forward: expected an output of floats that can be differentiated, got none")
-        random = np.random.default_rng(seed)
+        random = cotangent_source(seed)
         drawn = [torch.as_tensor(random.standard_normal(made[k].shape)).to(made[k].detach()) for k in outputs]
         return replace(bare, outputs=outputs, cotangents=tuple(drawn))
 

@@ -29,7 +29,8 @@ def _records(report: pytest.TestReport) -> list[dict[str, Any]]:
         return []
     test: dict[str, Any] = {"test": report.nodeid, "outcome": report.outcome}
     if not report.passed:
-        test["message"] = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        said = report.longrepr  # its text without the name of the worker, which `longreprtext` adds
+        test["message"] = said[2] if isinstance(said, tuple) else str(said)
     found: list[Any] = [value for name, value in report.user_properties if name == PROPERTY]
     return [{**test, **value} for value in found] or [{**test, "kind": "test"}]
 

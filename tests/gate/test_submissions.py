@@ -27,8 +27,14 @@ def _complaints(name: str, result: FileResult) -> list[str]:
     """One for each subject that did not pass, which names it and what is wrong."""
     if result.broken:
         return [f"{name} {result.broken}"]
-    bad = [(s, s.worst) for s in result.subjects if not s.ok]
-    return [f"{s.subject} is {w.outcome}{f' at {w.draw}' if w.draw else ''}: {_evidence(s)}" for s, w in bad]
+    return [_complaint(s) for s in result.subjects if not s.ok]
+
+
+def _complaint(result: SubjectResult) -> str:
+    worst, evidence = result.worst, _evidence(result)
+    said = f"{result.subject} is {worst.outcome}{f' at {worst.draw}' if worst.draw else ''}:"
+    _, *findings = evidence.splitlines()  # of a table the first line is but its title
+    return "\n".join([said, *findings]) if findings and worst.outcome != "broken" else f"{said} {evidence}"
 
 
 def _rows(name: str, result: FileResult) -> list[dict[str, Any]]:

@@ -261,7 +261,7 @@ def ignores_order(certify_: Certify, subject: Subject, right: bool, seed: int, o
 @each_subject
 @each_gradient
 def test_certificates_of_samples_in_another_order(name: str, right: bool) -> None:
-    holds(lambda seed, order: ignores_order(certify, SUBJECTS[name], right, seed, order), 5, seed=SEEDS, order=ORDERS)
+    holds(lambda seed, order: ignores_order(certify, SUBJECTS[name], right, seed, order), 3, seed=SEEDS, order=ORDERS)
 
 
 def of_the_first_sample(loss: Function, gradient: Function, *args: Array) -> Certificate:
@@ -313,7 +313,7 @@ def radii_follow(radii: Callable[[Trial], Rounding], subject: Subject, seed: int
 
 @each_subject
 def test_derived_radii_of_samples_in_another_order(name: str) -> None:
-    holds(lambda seed, order: radii_follow(rounding_radii, SUBJECTS[name], seed, order), 5, seed=SEEDS, order=ORDERS)
+    holds(lambda seed, order: radii_follow(rounding_radii, SUBJECTS[name], seed, order), 3, seed=SEEDS, order=ORDERS)
 
 
 def test_radii_that_grow_along_the_samples_are_noticed() -> None:
@@ -366,7 +366,7 @@ def other_parameters(subject: Subject) -> dict[str, st.SearchStrategy[Any]]:
 @each_gradient
 def test_certificates_of_other_parameters(name: str, right: bool) -> None:
     subject = SUBJECTS[name]
-    holds(lambda **given: ignores_parameters(certify, subject, right, **given), 5, **other_parameters(subject))
+    holds(lambda **given: ignores_parameters(certify, subject, right, **given), 3, **other_parameters(subject))
 
 
 def of_the_first_entry(loss: Function, gradient: Function, w: Array, *data: Array) -> Certificate:
@@ -412,7 +412,7 @@ EXPONENTS = st.integers(-200, 100) | st.sampled_from([-1, 1])
 def test_certificates_in_other_units(name: str, right: bool) -> None:
     holds(
         lambda seed, exponent: ignores_scale(certify, SUBJECTS[name], right, seed, exponent),
-        5,
+        3,
         seed=SEEDS,
         exponent=EXPONENTS,
     )
@@ -462,7 +462,7 @@ def is_the_slope(evaluate_: Callable[..., Evaluation], subject: Subject, gradien
 
 @pytest.mark.parametrize("name", ["textbook", "stable"])
 def test_quotient_and_gradient_are_the_slope_of_forward_mode(name: str) -> None:
-    holds(lambda seed: is_the_slope(along, SUBJECTS[name], SUBJECTS[name].gradient, seed), 8, seed=SEEDS)
+    holds(lambda seed: is_the_slope(along, SUBJECTS[name], SUBJECTS[name].gradient, seed), 5, seed=SEEDS)
 
 
 def test_a_quotient_or_a_gradient_that_is_off_is_noticed() -> None:
@@ -531,7 +531,7 @@ COEFFICIENTS = st.lists(st.floats(-4, 4, allow_subnormal=False), min_size=4, max
 
 
 def claims_the_truth(certify_: Certify, closed: Closed, points: list[float], coefficients: list[float]) -> None:
-    """What is claimed contains the derivative by power series, and is as near to it as the digits say.
+    """What is claimed contains the derivative by power series, and is as narrow as the digits say.
 
     The digits are relative to the entry, or to the smallest normal float64 where that is larger.
     """
@@ -542,17 +542,17 @@ def claims_the_truth(certify_: Certify, closed: Closed, points: list[float], coe
     with ctx.workprec(certificate.precision + 2048):
         for point, claimed in zip(points, certificate.claimed[0]._a, strict=True):
             true = closed.of_series(arb_series([arb(point), arb(1)], 2), coefficients)[1]
-            assert claimed.overlaps(true), f"{claimed} is claimed, {true} is true"
+            assert claimed.contains(true), f"{claimed} is claimed, {true} is true"
             if math.isfinite(certificate.digits):
                 allowed = max(abs(true), arb(2) ** -1022) * arb(10) ** -certificate.digits
-                assert abs(claimed - true) <= allowed, f"{certificate.digits:.1f} digits are claimed of {claimed}"
+                assert claimed.rad() <= allowed, f"{certificate.digits:.1f} digits are claimed of {claimed}"
 
 
 @pytest.mark.parametrize("name", CLOSED)
 def test_claims_are_derivatives_by_power_series(name: str) -> None:
     holds(
         lambda points, coefficients: claims_the_truth(certify, CLOSED[name], points, coefficients),
-        12,
+        10,
         points=POINTS,
         coefficients=COEFFICIENTS,
     )

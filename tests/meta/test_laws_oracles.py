@@ -68,18 +68,8 @@ def drawn(case: Case, seed: int, scale: float = 0.5) -> Arrays:
 
 
 @cache
-def scaled(graph: Graph) -> Graph:
-    """The graph times a cotangent for each sample, its last argument."""
-
-    def product(xp: Any, *args: Any) -> Any:
-        return args[-1] * graph(xp, *args[:-1])
-
-    return product
-
-
-@cache
 def combined(graph: Graph) -> Graph:
-    """a times the graph and b times a sum of squares of what is differentiated by; a and b are the last arguments."""
+    """a f + b g: the graph, and the squares of what it is differentiated by; a and b (N) are the last arguments."""
 
     def sum_of_two(xp: Any, *args: Any) -> Any:
         return args[-2] * graph(xp, *args[:-2]) + args[-1] * xp.sum(args[0] ** 2, axis=-1)
@@ -88,11 +78,11 @@ def combined(graph: Graph) -> Graph:
 
 
 def is_homogeneous(differentiate: Oracle, case: Case, seed: int, exponents: list[int | None]) -> None:
-    """Times 2^k for each sample, bit for bit; and exactly zero where the cotangent is."""
+    """Times 2^k for each sample, bit for bit, and exactly zero for a cotangent of zero."""
     args = drawn(case, seed)
     cotangent = np.array([0.0 if k is None else 2.0**k for k in exponents])
     plain = differentiate(case.graph, *args).gradient
-    found = differentiate(scaled(case.graph), *args, cotangent).gradient
+    found = differentiate(combined(case.graph), *args, cotangent, np.zeros(SAMPLES)).gradient
     assert np.all(np.isfinite(plain)), "the point is too wild"
     assert np.all(found[cotangent == 0] == 0), "a cotangent of zero does not give zero"
     assert np.array_equal(found, plain * cotangent[:, None]), "twice the cotangent does not give twice the gradient"
@@ -106,7 +96,7 @@ EXPONENTS = st.lists(st.none() | st.integers(-40, 40), min_size=SAMPLES, max_siz
 def test_powers_of_two_and_zeros_as_cotangents(oracle: str, name: str) -> None:
     holds(
         lambda seed, exponents: is_homogeneous(ORACLES[oracle], CASES[name], seed, exponents),
-        6,
+        4,
         seed=SEEDS,
         exponents=EXPONENTS,
     )
@@ -129,7 +119,7 @@ FACTORS = st.floats(-4, 4, allow_subnormal=False).filter(lambda a: a == 0 or abs
 @pytest.mark.parametrize("oracle", EXACT)
 @each_case
 def test_sums_of_cotangents(oracle: str, name: str) -> None:
-    holds(lambda seed, a, b: is_additive(EXACT[oracle], CASES[name], seed, a, b), 6, seed=SEEDS, a=FACTORS, b=FACTORS)
+    holds(lambda seed, a, b: is_additive(EXACT[oracle], CASES[name], seed, a, b), 4, seed=SEEDS, a=FACTORS, b=FACTORS)
 
 
 def broken(change: Callable[[Array, Arrays], Array]) -> Oracle:
@@ -192,7 +182,7 @@ ORDERS = st.permutations(range(SAMPLES))
 @each_oracle
 @each_case
 def test_samples_in_another_order(oracle: str, name: str) -> None:
-    holds(lambda seed, order: is_equivariant(ORACLES[oracle], CASES[name], seed, order), 6, seed=SEEDS, order=ORDERS)
+    holds(lambda seed, order: is_equivariant(ORACLES[oracle], CASES[name], seed, order), 4, seed=SEEDS, order=ORDERS)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +267,7 @@ def is_transposed(modes: Modes, case: Case, seed: int) -> None:
 @pytest.mark.parametrize("framework", MODES)
 @pytest.mark.parametrize("name", CASES)
 def test_forward_and_reverse_mode_agree(framework: str, name: str) -> None:
-    holds(lambda seed: is_transposed(MODES[framework], CASES[name], seed), 6, seed=SEEDS)
+    holds(lambda seed: is_transposed(MODES[framework], CASES[name], seed), 4, seed=SEEDS)
 
 
 @pytest.mark.parametrize("framework", MODES)

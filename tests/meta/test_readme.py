@@ -39,7 +39,19 @@ def _without_digits(text: str) -> str:
 
 
 def test_every_python_block_has_its_output() -> None:
-    assert len(SNIPPETS) == README.count("```python") == 2
+    assert len(SNIPPETS) == README.count("```python") == 8
+
+
+def test_the_file_of_subjects_goes_through_the_gate_as_shown(tmp_path: Path) -> None:
+    source, command, output = re.findall(r"```py\n(.*?)```.*?```text\n\$ (.*?)\n(.*?)```", README, flags=re.DOTALL)[0]
+    file = tmp_path / "embedding.py"
+    file.write_text(source)
+    words = [str(file) if word == file.name else word for word in command.split()]
+    done = subprocess.run(
+        [sys.executable, "-m", *words, "-p", "no:cacheprovider"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert output in done.stdout
 
 
 def test_commands_are_the_agreed_ones() -> None:
@@ -52,9 +64,9 @@ def test_commands_are_the_agreed_ones() -> None:
 
 def test_the_summary_shown_has_the_columns_and_rows_of_a_run() -> None:
     """Its figures are of one run; `.ci/run` makes another and prints it."""
-    shown = re.findall(r"```text\n(.*?)```", README, flags=re.DOTALL)[-1]
+    shown = next(text for text in re.findall(r"```text\n(.*?)```", README, flags=re.DOTALL) if " agreement (" in text)
     rows = {tuple(line.split()[:2]) for line in shown.splitlines()}
-    for subject in ("nine_weight", "nine_weight_stable"):
+    for subject in ("nine_weight", "nine_weight_stable", "nine_weight_values"):
         for oracle in ("torch_autograd", "jax_grad", "complex_step", "central_difference", "richardson"):
             assert (subject, oracle) in rows
 

@@ -86,7 +86,7 @@ HOSTILE = {
     "memory": Hostile("return np.ones(2**30)", "broken", f"^MemoryError: Unable to allocate 8.00 GiB.*{AT}return"),
     "reads-stdin": Hostile("input()", "broken", f"^EOFError: .*{AT}input"),
     "patches-numpy": Hostile(
-        "np.sum = np.array_equal = None", "broken", "^TypeError: 'NoneType' object is not callable"
+        "np.sum = np.array_equal = None; return 3 * x**2", "broken", "^TypeError: 'NoneType' object is not callable"
     ),
     "prints-without-end": Hostile(
         "while True: print('x' * 10**6)", "broken", f"^prints more than 64 MB{AT}while True: print"
@@ -207,6 +207,56 @@ def test_arguments_that_raise_are_explained(tmp_path: Path) -> None:
     right, bad = tried(tmp_path, text).subjects
     assert right.ok
     assert bad.worst.evidence == "ZeroDivisionError: division by zero, at line 17, in draw: return 1 / 0"
+
+
+def test_what_goes_wrong_with_the_search_for_a_cause_does_not_touch_the_verdict(tmp_path: Path) -> None:
+    """It runs edited copies of the gradient: hundreds of them, where none is right."""
+    text = (
+        f"{CUBE}\n\nCALLS = []\n\n\ndef odd(x):\n    CALLS.append(1)\n    if len(CALLS) > 300: import os; os._exit(3)\n"
+    )
+    text += "    return 2 * x**2 + np.cos(x)\n\n\nODD = Subject('odd', loss, odd, [(3,)])\n"
+    right, odd = tried(tmp_path, text).subjects
+    assert right.ok
+    assert (odd.worst.outcome, odd.worst.draw, len(odd.draws)) == ("wrong", "scale1-draw0", 1)
+    assert "proved wrong: 3 of 3 entries" in odd.worst.evidence
+    assert odd.notes == ("ends its process with code 3, while the cause is being looked for",)
+
+
+def test_the_cause_of_what_is_wrong_is_told(tmp_path: Path) -> None:
+    text = f"{CUBE}\n\ndef odd(x):\n    return 2 * x**2\n\n\nODD = Subject('odd', loss, odd, [(3,)])\n"
+    _, odd = tried(tmp_path, text).subjects
+    assert re.search(r"  diagnosis +note +subject\.py:17 in odd:  return 2 \* x\*\*2\n", odd.worst.evidence)
+    assert "with `3` for `2` it is certified" in odd.worst.evidence
+    assert odd.notes == ()
+
+
+GRAPHS = (
+    IMPORTS
+    + """def loss(w, x):
+    return np.sum(np.tanh(x @ w))
+
+
+def gradient(w, x):
+    return x.T @ (1 - np.tanh(x @ w) ** 2)
+
+
+SUBJECTS = [
+    Subject("same", loss, gradient, [(3,), ("N", 3)], graph=lambda xp, w, x: xp.sum(xp.tanh(x @ w))),
+    Subject("other", loss, gradient, [(3,), ("N", 3)], graph=lambda xp, w, x: xp.sum(xp.sin(x @ w))),
+]
+"""
+)
+
+
+def test_a_graph_is_what_the_loss_was_meant_to_be(tmp_path: Path) -> None:
+    """That the backward belongs to the forward is proved; that the forward is the intended one, the graph says."""
+    same, other = tried(tmp_path, GRAPHS, draws=1).subjects
+    assert same.worst.outcome == "right"
+    for framework in ("torch_autograd", "jax_grad"):
+        assert re.search(rf"  {framework} +ok     agrees to 1[3-6]\.\d digits", same.worst.evidence)
+        assert re.search(rf"  {framework} +WRONG  the loss is not that of the graph: ", other.worst.evidence)
+    assert re.search(r"  certificate +ok     certified to", other.worst.evidence)
+    assert other.worst.outcome == "wrong"
 
 
 DICTS = (
@@ -372,7 +422,8 @@ def test_a_hundred_subjects_with_ten_hostile_ones_get_their_verdicts(tmp_path: P
         )
         assert records[name]["verdict"] == outcome
         assert re.search(message.replace("3 seconds", "4 seconds"), records[name]["evidence"])
-        assert re.search(rf"^{name}(\.py)? (is {outcome} at scale1-draw0: )?\S", output, flags=re.MULTILINE)
+        said = rf"^{name}(\.py (gives no|cannot be)| is {outcome} at scale1-draw0:)"
+        assert re.search(said, output, flags=re.MULTILINE)
     start = output.index("submissions: 7 broken, 3 wrong, 90 right")
     shown = [line.split()[2] for line in output[start:].splitlines()[2:102]]
     assert shown == ["broken"] * 7 + ["wrong"] * 3 + ["right"] * 90
