@@ -7,10 +7,12 @@ SIGABRT. Whatever the subject prints goes to the child's own output.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import json
 import os
 import resource
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -49,6 +51,12 @@ def main(file: str, folder: str, draws: str, seed: str, number: str) -> None:
     tell("done")
 
 
+def _end_with_parent() -> None:
+    """On Linux, nobody is left alone in an endless loop: when the parent is killed, so is this process."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, see prctl(2)
+
+
 def _limit(what: int, most: int) -> None:
     """Never more than is allowed already."""
     _, hard = resource.getrlimit(what)
@@ -61,6 +69,7 @@ if __name__ == "__main__":
     sys.argv[:] = arguments[:1]  # the subject's file finds itself where a script does,
     sys.path.insert(0, str(Path(arguments[0]).parent))  # and its neighbours
     faulthandler.enable(open(Path(arguments[1], STACK), "w"), all_threads=False)  # noqa: SIM115  (for good)
+    _end_with_parent()
     _limit(resource.RLIMIT_DATA, MEMORY)
     _limit(resource.RLIMIT_CORE, 0)
     code = 1

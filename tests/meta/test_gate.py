@@ -78,8 +78,10 @@ def summary(output: str) -> list[str]:
 
 
 def test_the_summary_does_not_depend_on_workers_or_order(house: Path) -> None:
+    # Training runs take most of the gate's time and report like everything else.
+    some = "not free_running and not replication and (not lockstep or adam)"
     runs = [
-        gate(house, *options, "--draws", "4")
+        gate(house, *options, "--draws", "4", "-k", some)
         for options in (("-n", "0", "-p", "no:randomly"), ("-n", "2"), ("-n", "auto", "--dist", "worksteal"))
     ]
     assert [code for code, _ in runs] == [0, 0, 0], "\n".join(output for _, output in runs)

@@ -332,8 +332,9 @@ def test_what_a_subject_has_started_is_stopped_with_it(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_an_interrupted_trial_stops_its_process(tmp_path: Path) -> None:
-    """As by Ctrl-C: a loop must not go on burning a processor when nobody waits for it."""
+@pytest.mark.parametrize("by", [pytest.param(s, id=s.name) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)])
+def test_an_interrupted_trial_stops_its_process(by: signal.Signals, tmp_path: Path) -> None:
+    """A loop must not go on burning a processor when nobody waits for it."""
     number, loop = tmp_path / "pid", tmp_path / "loop.py"
     loop.write_text(f"import os\nopen({str(number)!r}, 'x').write(str(os.getpid()))\nwhile True: pass\n")
     script = (
@@ -342,8 +343,9 @@ def test_an_interrupted_trial_stops_its_process(tmp_path: Path) -> None:
     waiting = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.DEVNULL)
     while not (number.exists() and number.read_text()):
         time.sleep(0.05)
-    waiting.send_signal(signal.SIGINT)
+    waiting.send_signal(by)
     assert waiting.wait(timeout=30) != 0
+    time.sleep(0.1)
     assert not _runs(int(number.read_text()))
 
 
