@@ -50,6 +50,8 @@ def rewrap(value: Any) -> Any:
     """The opposite of `unwrap` for a result, with anything that NumPy mixed in (zeros, say) lifted."""
     if isinstance(value, np.ndarray):
         return BallArray(seal(value)) if value.dtype == object else value
+    if isinstance(value, arb):  # one entry: bare, it would answer open comparisons and drop its radius in float()
+        return wrap(value)
     return type(value)(map(rewrap, value)) if isinstance(value, list | tuple) else value
 
 
