@@ -55,7 +55,7 @@ class Judge:
             size = np.log2(np.abs(floats.astype(np.float64)))
         self.size = np.where(np.isfinite(size), size, -np.inf)  # log2 of each entry's absolute value
         self.zero = np.zeros(shape, dtype=bool)  # claims to be exactly zero
-        self.claimed = np.empty(shape, dtype=object)
+        self.claimed = np.full(shape, arb("nan"), dtype=object)
         self.wrong = np.zeros(layout.samples, dtype=bool)
         self.rounded = np.zeros(layout.samples, dtype=bool)
         self.tied: dict[int, str] = {}  # row -> the comparison that stays open

@@ -56,7 +56,8 @@ class Certificate:
     literals: bool = True
     """Whether the subject's literals were taken from its source."""
     claimed: tuple[BallArray, ...] = field(default=(), repr=False)
-    """Enclosures of the claimed gradient, one array for each parameter: of the true one, where it is certified."""
+    """Enclosures of the claimed gradient, one array for each parameter: of the true one, where it is certified.
+    Not a number where nothing was proved, such as at a sample that is wrong at a tie."""
 
     @property
     def ok(self) -> bool:

@@ -144,6 +144,12 @@ def test_kinks_elsewhere_hide_nothing(zeros: int) -> None:
     assert len(shared.kinks) == zeros + 2
 
 
+def test_nothing_is_enclosed_at_a_wrong_tie() -> None:
+    certificate = certify(np.max, lambda x: 1.0 * (x == np.max(x)), np.array([2.0, 2.0]))
+    assert certificate.ruling is Ruling.WRONG
+    assert repr(certificate.claimed[0]) == "BallArray(['nan' 'nan'], shape=(2,))"
+
+
 def test_every_sample_with_a_wrong_tie_is_named() -> None:
     x = np.random.default_rng(0).normal(size=(64, 4))
     x[:, 1] = x[:, 2] = 4.0
