@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -32,8 +32,9 @@ from oracles.mutation import Mutant, mutants
 from oracles.mutation_equivalence import equivalent
 from oracles.registration import Subject
 from tests.gate import subjects
+from tests.gate.mutant_tables import SIZES, Row, kill_cells
+from tests.gate.summary import aligned
 from tests.meta.mutant_places import standing_in, written_out
-from tests.meta.mutant_tables import SIZES
 
 Array = np.ndarray[Any, Any]
 
@@ -258,7 +259,7 @@ def answer(check: Check, problem: Problem) -> Answer:
     return Answer(not accepted, time.process_time() - started)
 
 
-def rows(case: Case, checks: Sequence[Check], right: Sequence[Problem]) -> Iterator[dict[str, Any]]:
+def rows(case: Case, checks: Sequence[Check], right: Sequence[Problem]) -> Iterator[Row]:
     """A row for each check: its verdicts on the mutants, and on right code with the time that these took."""
     wrong = case.mutants()
     sizes = [size_of(mutant) for _, mutant in wrong]
@@ -280,6 +281,11 @@ def rows(case: Case, checks: Sequence[Check], right: Sequence[Problem]) -> Itera
             "alarms": sum(a.refused for a in alarms),
             "seconds": sum(a.seconds for a in alarms),
         }
+
+
+def table(found: Iterable[Row]) -> list[str]:
+    """The lines of the matrix, from the rows of any subjects."""
+    return aligned(kill_cells(found))
 
 
 # --- the subjects ---------------------------------------------------------------------------------------------------

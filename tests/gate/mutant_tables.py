@@ -1,33 +1,15 @@
-"""What the trial of the mutants and the kill matrix tell at the end of a run: their records as tables."""
+"""What the trial of the mutants and the kill matrix leave for the closing summary, as rows of cells."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
-
-from tests.gate.summary import aligned
 
 Row = dict[str, Any]
 
 SIZES = ("gross", "float32", "1e-4", "1e-6", "1e-8", "1e-10", "1e-12")
 """Of mistakes: a relative error of so much in one place, the rounding of float32 (6e-8), or anything else."""
-
-
-def tables(records: Iterable[Row]) -> Iterator[tuple[str, list[list[str]]]]:
-    """(title, rows of cells with the header first) for each kind of record that is there."""
-    kinds: dict[str, list[Row]] = defaultdict(list)
-    for record in records:
-        kinds[record["kind"]].append(record)
-    if kinds["mutants"]:
-        yield "mutants of all that is derived by hand, and what refuses them first", mutant_cells(kinds["mutants"])
-    if kinds["kill"]:
-        yield "the same mutants through the checks in use (missed, by the size of the mistake)", cells(kinds["kill"])
-
-
-def table(rows: Iterable[Row]) -> list[str]:
-    """The lines of the kill matrix, from the rows of `tests.meta.kill_matrix`."""
-    return aligned(cells(rows))
 
 
 def totals(rows: Iterable[Row]) -> list[Row]:
@@ -51,7 +33,7 @@ def totals(rows: Iterable[Row]) -> list[Row]:
     return list(found.values())
 
 
-def cells(rows: Iterable[Row]) -> list[list[str]]:
+def kill_cells(rows: Iterable[Row]) -> list[list[str]]:
     """The kill matrix: refused, missed, these by size, false alarms on right code, and milliseconds per gradient."""
     table = [["check", "default settings", "refused", "missed", *SIZES, "false alarms", "ms"]]
     for row in totals(rows):
