@@ -12,6 +12,7 @@ import pytest
 from conftest import SUBJECTS
 from tests.gate.draws import SCALES
 from tests.gate.mutant_tables import SIZES, Row, totals
+from tests.gate.summary import tables
 from tests.gate.verdicts import PROPERTY
 from tests.meta.kill_matrix import CASES, CHECKS, OURS, Case, Check, Problem, answer, rows, size_of, table
 
@@ -136,3 +137,19 @@ def test_the_table_is_the_sum_over_subjects() -> None:
         "ours    eps               10       0       0/6    0/0      0/0   0/0   0/4   0/0    0/0    0/8           1.0",
     ]
     assert json.loads(json.dumps(totals(given))) == totals(given)
+
+
+def test_each_kind_of_record_has_its_table() -> None:
+    mutants = [
+        {"kind": "mutants", "of": "derivatives", "verdicts": {"crash": 2, "equivalent": 1}},
+        {"kind": "mutants", "of": "update rules", "verdicts": {"crash": 1, "lockstep": 4, "survived": 1}},
+    ]
+    (_, cells), (_, matrix) = tables([*mutants, row("ours", 0, 0, 0.1)], 120)
+    assert cells == [
+        ["mutants of", "subjects", "mutants", "refused", "by crash", "by lockstep", "equivalent", "survived"],
+        ["derivatives", "1", "3", "2", "2", "0", "1", "0"],
+        ["update rules", "1", "6", "5", "1", "4", "0", "1"],
+        ["all", "2", "9", "7", "3", "4", "1", "1"],
+    ]
+    assert matrix[1][:4] == ["ours", "eps", "5", "0"]
+    assert list(tables([], 120)) == []
