@@ -96,6 +96,7 @@ NONE_AT_ALL = {
         ],
     },
     "adam": {"a tuple is made anew": ["in-place state doubled at the end"]},
+    "adamw": {"twice a flag is as true": ["in-place maximize doubled at the end"]},
     "adamax": {"small whole numbers are numbers of float32": ["float32 t"]},
     "radam": {
         "the limit of ρ is the same in every step": ["stale-cache limit"],

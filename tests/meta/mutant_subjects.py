@@ -268,6 +268,7 @@ RULES = [
     *(Rule(rule, _rows(rule)) for rule in ("vanilla", "momentum", "averaged_momentum", "sgd", "adagrad", "adadelta")),
     *(Rule(rule, _rows(rule)) for rule in ("rmsprop", "amsgrad", "adamax", "radam", "asgd", "rprop")),
     Rule("adam", _rows("adam", "adamw")),
+    Rule("adamw", _rows("adamw"), ("adamw",)),
     Rule("nadam", _rows("nadam"), ("update", "mu")),
     Rule("_coupled", _rows("sgd"), ("_coupled",)),
     Rule("_decayed", _rows("adam"), ("_decayed",)),

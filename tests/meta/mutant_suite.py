@@ -295,7 +295,7 @@ class Rule:
     id: str
     configurations: tuple[Configuration, ...]
     functions: tuple[str, ...] = ("update",)
-    """`update`, names in its closure, and names in the module."""
+    """`update`, names in its closure, and names in the module, the rule's own among them."""
 
     def mutants(self) -> Iterator[Mutant]:
         return (mutant for name in self.functions for mutant in mutants(self._function(name)))
@@ -346,6 +346,8 @@ class Rule:
         name, made = mutant.id.split(":")[0].rpartition(".")[2], mutant.build()
         if name == "update":
             return rebound(made, update)
+        if name == configuration.rule:
+            return lambda *args: made(**configuration.hyperparameters).update(*args)
         if name in cells:
             cells[name].cell_contents = rebound(made, cells[name].cell_contents)
             return update  # type: ignore[no-any-return]
