@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from conftest import SUBJECTS
 from tests.gate.draws import SCALES
-from tests.gate.mutant_tables import SIZES, Row, totals
+from tests.gate.mutant_tables import SIZES, Row, kill_cells, totals
 from tests.gate.summary import tables
 from tests.gate.verdicts import PROPERTY
 from tests.meta.kill_matrix import CASES, CHECKS, OURS, Case, Check, Problem, answer, rows, size_of, table
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
 BY_ID = {case.id: case for case in CASES}
 THEIRS = [check for check in CHECKS if check is not OURS]
 each_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
@@ -137,6 +140,15 @@ def test_the_table_is_the_sum_over_subjects() -> None:
         "ours    eps               10       0       0/6    0/0      0/0   0/0   0/4   0/0    0/0    0/8           1.0",
     ]
     assert json.loads(json.dumps(totals(given))) == totals(given)
+
+
+def test_the_readme_shows_the_table_of_these_checks() -> None:
+    """Its figures are of one run; every run prints its own."""
+    (shown,) = re.findall(r"```text\n(check  .*?)\n```", README, flags=re.DOTALL)
+    header, *lines = [re.split(r"\s{2,}", line) for line in shown.splitlines()]
+    assert [header] == kill_cells([])
+    assert [line[:2] for line in lines] == [[check.id, check.settings] for check in CHECKS]
+    assert [line[3] for line in lines if line[0] == OURS.id] == ["0"]
 
 
 def test_each_kind_of_record_has_its_table() -> None:

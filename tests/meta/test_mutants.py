@@ -204,7 +204,7 @@ def test_what_is_remembered_shows_elsewhere() -> None:
 
 def test_what_floats_cannot_tell_is_refused_by_proof() -> None:
     """Balls do not know that errors in the stable form cancel: its radii are wide, and small mistakes hide in them."""
-    found = judgements("nine_weight_stable", "scale-result", "scale-constant")
+    found = judgements("nine_weight_stable", "scale-result")
     assert Counter(found.values()).keys() == {Refused.FLOATS, Refused.CERTIFICATE}
 
 
