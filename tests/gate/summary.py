@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from oracles.submission import OUTCOMES
+from tests.gate.mutant_tables import kill_cells, mutant_cells
 
 Row = dict[str, Any]
 _WIDEST_NAME = 40
@@ -39,6 +40,13 @@ def tables(records: Iterable[Row], width: int) -> Iterator[tuple[str, list[list[
         yield "optimizers, free-running from the same weights (drift of the weights)", _drift(kinds["drift"])
     if kinds["replication"]:
         yield "published training results, run again", _replication(kinds["replication"])
+    if kinds["mutants"]:
+        yield "mutants of all that is derived by hand, and what refuses them first", mutant_cells(kinds["mutants"])
+    if kinds["kill"]:
+        yield (
+            "the same mutants through the checks in use (missed, by the size of the mistake)",
+            kill_cells(kinds["kill"]),
+        )
     if kinds["speed"]:
         yield "speed", _speed(kinds["speed"])
 
