@@ -121,6 +121,16 @@ def test_a_constant_beside_float32_is_rounded_to_it() -> None:
         check(leaky, lambda x: leaky_gradient(x) * np.float32(1 + 2.0**-20), x)
 
 
+def test_what_has_no_bound_is_silent() -> None:
+    """0 / 0 in a matrix product: no warning comes between the subject and its verdict."""
+
+    def gradient(x: Array) -> Array:
+        return (2 * np.maximum(x, 0.0) / np.where(x > 0, 1.0, 0.0)) @ np.eye(2)
+
+    with pytest.raises(GradientError, match="the loss is finite and the gradient is not"):
+        check(lambda x: np.sum(np.maximum(x, 0.0) ** 2), gradient, np.array([1.0, -2.0]))
+
+
 def test_cancellation_shows_as_a_radius_and_not_as_an_excuse() -> None:
     """1 - tanh² at 30 has no digits: the radius is larger than the value, so the entry is unstable, not agreeing."""
     x = np.array([[0.5], [30.0]])
