@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-MODULES = {"gradient": "gradients", "training": "training"}
+MODULES = {"gradient": "gradients", "check": "checks", "training": "training"}
 """Where the comparisons of each kind are, the first word of their names."""
 _LEAST_ROUNDS, _MOST_ROUNDS = 5, 200
-_SECONDS = 8.0
+_SECONDS = float(os.environ.get("BACKPROOF_BENCH_SECONDS", "8"))
 """About how long the turns of one comparison take in all, beyond the least rounds."""
 
 
