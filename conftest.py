@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 
 from manual import chain_rule, nine_weight, nine_weight_stable, nine_weight_values
-from oracles.report import save, write_report
+from oracles.report import github, save, write_report
 from tests.gate import subjects
 from tests.gate.cases import describe
 from tests.gate.configurations import CONFIGURATIONS
@@ -222,3 +222,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if config.option.report:
         page = write_report([results], config.option.report)
         terminalreporter.write_line(f"report: {page}")
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as step_summary:  # other steps have written to it
+            step_summary.write(github.summary(results))
+        for line in github.error_commands(results):
+            terminalreporter.write_line(line)

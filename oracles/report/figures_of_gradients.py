@@ -36,13 +36,13 @@ def digits(data: Data) -> Section:
             assert axes.figure is not None
             bar = axes.figure.colorbar(image, ax=axes, pad=0.02)
             bar.set_label("correct digits")
-            bar.outline.set_visible(False)  # type: ignore[operator]
+            bar.outline.set_visible(False)
 
         title = f"{name}: {lost or 'no'} {'entry has' if lost == 1 else 'entries have'} lost every digit"
         figures.append(Picture(f"digits-{_slug(name)}", title, svg(title, draw)))
     reading = (
-        f"one row for each weight, one column for each of the {first.shape[1]} samples at {data['draw']}; blue has all of "
-        "float64's digits right, measured against the certified truth, and dark red has not one."
+        f"one row for each weight, one column for each of the {first.shape[1]} samples at {data['draw']}; blue has all "
+        "of float64's digits right, measured against the certified truth, and dark red has not one."
     )
     return Section("digits", "Correct digits", reading, figures)
 
@@ -53,11 +53,12 @@ def v_curve(data: Data) -> Section:
 
     def draw(axes: Axes) -> None:
         for (name, errors), colour in zip(data["errors"].items(), SERIES, strict=False):
-            axes.loglog(steps, np.maximum(errors, FLOOR), color=colour, label=name)
+            dashed = "--" if name == "complex step" else "-"  # at first it hides the central difference
+            axes.loglog(steps, np.maximum(errors, FLOOR), dashed, color=colour, label=name)
         axes.axhline(max(data["by hand"], FLOOR), color=INK, linestyle=":", label="by hand")
         for document, epsilon in data["epsilons"].items():
-            axes.axvline(epsilon, color=MUTED, linestyle="--", linewidth=1)
-            axes.text(epsilon, 3e-18, f" {document}", rotation=90, va="bottom", ha="right", color=MUTED, fontsize=8)
+            axes.axvline(epsilon, color=MUTED, linestyle=(0, (2, 3)), linewidth=1)
+            axes.text(epsilon, 8, f"{document} ", rotation=90, va="top", ha="right", color=MUTED, fontsize=8)
         axes.invert_xaxis()
         axes.set_ylim(1e-18, 10)
         axes.set_xlabel("step")
@@ -67,8 +68,9 @@ def v_curve(data: Data) -> Section:
 
     title = "Error of numerical differentiation, nine-weight loss"
     reading = (
-        "from left to right the step shrinks: first the error of the formula falls, then that of rounding rises, except "
-        "where nothing is subtracted; the truth is the certificate's, and dashed lines are the steps that the documents use."
+        "from left to right the step shrinks: first the error of the formula falls, then that of rounding rises, "
+        "except where nothing is subtracted; the truth is the certificate's, and dashed lines are the steps that the "
+        "documents use."
     )
     return Section(
         "v-curve", "Error against step", reading, [Picture("v-curve-plot", title, svg(title, draw, 6.4, 4.6))]
@@ -98,8 +100,8 @@ def detection(records: Sequence[Record]) -> Section:
 
     title = "Detection power"
     reading = (
-        "the farther left, the smaller a mistake that this check cannot miss; the dot is the median over all trials, the bar "
-        "reaches from the best to the worst."
+        "the farther left, the smaller a mistake that this check cannot miss; the dot is the median over all trials, "
+        "the bar reaches from the best to the worst."
     )
     picture = Picture("detection-plot", title, svg(title, draw, 6.4, 1.0 + 0.28 * len(names)))
     return Section("detection", "Detection power", reading, [picture])

@@ -1,16 +1,19 @@
-"""Pictures of computational graphs: a node for each value, with its gradient, laid out as the tree that they nearly are."""
+"""Pictures of computational graphs: nodes with values and gradients, laid out as the trees that they nearly are."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from oracles.report.plotting import INK, MUTED, PAPER, SERIES, svg
 from oracles.report.sections import Picture, Section
 
 Data = dict[str, Any]
 Places = dict[int, tuple[float, float]]
+WIDTH, HEIGHT = 0.74, 0.86
+"""Of a node, in columns and rows."""
 _NAMES = {"nine_weight": "Nine-weight loss", "neuron": "Neuron"}
 
 
@@ -25,8 +28,8 @@ def computational_graphs(data: Data) -> Section:
             picture = _picture(f"graph-{name}-{i}", title, graph["nodes"], places, i)
             figures.append(picture._replace(choice=f"sample {sample}" if several else ""))
     reading = (
-        "values flow from left to right through the operations; in each node the upper number is its value and the lower one, "
-        "in colour, the derivative of the result by it, which flows back from right to left."
+        "values flow from left to right through the operations; in each node the upper number is its value and the "
+        "lower one, in colour, the derivative of the result by it, which flows back from right to left."
     )
     return Section("graphs", "Computational graphs", reading, figures, wide=True)
 
@@ -73,7 +76,7 @@ def _picture(id: str, title: str, nodes: list[Data], places: Places, sample: int
         for i, node in enumerate(nodes):
             for operand in dict.fromkeys(node["operands"]):
                 (x0, y0), (x1, y1) = places[operand], places[i]
-                axes.plot([x0 + 0.36, x1 - 0.36], [y0, y1], color=MUTED, linewidth=1, zorder=1)
+                axes.plot([x0 + WIDTH / 2, x1 - WIDTH / 2], [y0, y1], color=MUTED, linewidth=1, zorder=1)
         for i, node in enumerate(nodes):
             _node(axes, places[i], node, sample)
 
@@ -82,9 +85,9 @@ def _picture(id: str, title: str, nodes: list[Data], places: Places, sample: int
 
 def _node(axes: Axes, place: tuple[float, float], node: Data, sample: int) -> None:
     x, y = place
+    edge = MUTED if node["operands"] else SERIES[0]
+    axes.add_patch(Rectangle((x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, facecolor=PAPER, edgecolor=edge))
     name = " = ".join(filter(None, (node["label"], node["op"])))
-    shape = {"boxstyle": "round,pad=0.25", "facecolor": PAPER, "edgecolor": MUTED if node["operands"] else SERIES[0]}
-    text = f"{name}\n{node['data'][sample]:.4g}\n"
-    axes.text(x, y, text + " " * 10, ha="center", va="center", fontsize=7.5, color=INK, bbox=shape, linespacing=1.15)
-    gradient = f"\n\n{node['grad'][sample]:.4g}"
-    axes.text(x, y, gradient, ha="center", va="center", fontsize=7.5, color=SERIES[1], linespacing=1.15)
+    lines = [(name, INK), (f"{node['data'][sample]:.4g}", INK), (f"{node['grad'][sample]:.4g}", SERIES[1])]
+    for line, (text, colour) in enumerate(lines):
+        axes.text(x, y + (line - 1) * HEIGHT / 3.2, text, ha="center", va="center_baseline", fontsize=8, color=colour)

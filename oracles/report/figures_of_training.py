@@ -30,8 +30,9 @@ def losses(data: Data) -> Section:
 
     title = "All of them: median and middle half"
     reading = (
-        f"the line is the median of {data['runs']} runs from random weights, the dark band their middle half, the light one "
-        "nine in ten; a diamond is a published value, which should lie inside."
+        f"the line is the median of {data['runs']} runs from random weights, the dark band their middle half, the "
+        "light one 98 in 100; a diamond outside is a published value that does not follow from the rule as it is "
+        "stated."
     )
     return Section("losses", "Loss against epoch", reading, [*alone, Picture("losses-all", title, svg(title, draw))])
 
@@ -40,7 +41,7 @@ def _loss(name: str, rule: Data, colour: str) -> Picture:
     def draw(axes: Axes) -> None:
         epochs = _band(axes, rule, colour, "median")
         p, points = rule["percentiles"], rule["published"]
-        axes.fill_between(epochs, p["5"], p["95"], color=colour, alpha=0.18, linewidth=0, label="nine runs in ten")
+        axes.fill_between(epochs, p["1"], p["99"], color=colour, alpha=0.18, linewidth=0, label="98 runs in 100")
         axes.plot(
             [1, epochs[-1]], [points["first"], points["last"]], "D", color=INK, markeredgecolor=PAPER, label="published"
         )
@@ -68,8 +69,8 @@ def drift(records: Sequence[Record]) -> Section:
         _drift("All rules, through the first epoch", [r for r in records if r["epochs"] < long]),
     ]
     reading = (
-        "both sides start from the same weights and round differently; right code drifts apart by rounding alone, some 1e-16 "
-        "at first, and a wrong rule is off by more than 1e-8 within a few steps."
+        "both sides start from the same weights and round differently; right code drifts apart by rounding alone, "
+        "some 1e-16 at first, and a wrong rule is off by more than 1e-8 within a few steps."
     )
     return Section("drift", "Drift against torch.optim", reading, [figure for figure in figures if figure])
 
@@ -97,8 +98,8 @@ def networks(data: Data) -> Section:
     """The boundary and the curves of each network."""
     figures = [picture for name, net in data.items() for picture in (_boundary(name, net), _curves(name, net))]
     reading = (
-        "colour is the probability of the second class over the plane, the line where it is one half, and points are held "
-        "out from training; beside it the mean loss and the share of training points that are classified right."
+        "colour is the probability of the second class over the plane, the line where it is one half, and points are "
+        "held out from training; beside it the mean loss and the share of training points that are classified right."
     )
     return Section("networks", "Networks on moons and spiral", reading, figures)
 
@@ -155,8 +156,8 @@ def gradient_norms(data: Data) -> Section:
 
     title = "Gradient norms right after initialization"
     reading = (
-        "a line that falls to the left is a gradient that fades on its way back to the input, and below the dotted line the "
-        "documents call it vanishing."
+        "a line that falls to the left is a gradient that fades on its way back to the input, and below the dotted "
+        "line the documents call it vanishing."
     )
     figures = [Picture("gradient-norms-plot", title, svg(title, _roomy(draw), 6.4, 4.2))]
     return Section("gradient-norms", "Gradient norms by layer", reading, figures)

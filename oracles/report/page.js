@@ -18,3 +18,17 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+
+// Of pictures for one choice each, such as a sample, only the chosen one is shown.
+for (const figures of document.querySelectorAll(".figures")) {
+  const choices = [...figures.querySelectorAll("figure[data-choice]")];
+  if (choices.length < 2) continue;
+  const label = document.createElement("label");
+  const select = document.createElement("select");
+  label.append("Show ", select);
+  choices.forEach((figure, i) => select.append(new Option(figure.dataset.choice, i)));
+  const show = () => choices.forEach((figure, i) => { figure.hidden = i !== Number(select.value); });
+  select.addEventListener("change", show);
+  figures.prepend(label);
+  show();
+}

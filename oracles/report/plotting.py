@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from html import escape
+from math import log10
 from typing import Any, TypeAlias
 
 import matplotlib
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 INK, MUTED, PAPER, LINE, BAD = "#010203", "#010204", "#010205", "#010206", "#010207"
 """Stand for colours of the page, like those of `SERIES`; matplotlib draws with them and `svg` puts the page's in."""
@@ -58,13 +61,17 @@ def svg(name: str, draw: Draw, width: float = 5.2, height: float = 3.4) -> str:
         axes = figure.subplots()
         axes.set_facecolor("none")
         draw(axes)
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "log":  # matplotlib sets powers of ten as mathematics, which takes its time
+                axis.set_major_formatter(lambda value, _: f"1e{round(log10(value))}")
+                axis.set_minor_locator(NullLocator())
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return _inline(text.getvalue(), name)
+    return _inline(text.getvalue(), name, width)
 
 
-def _inline(text: str, name: str) -> str:
-    """Without what belongs to a file of its own: header, metadata, ids that nothing refers to, a size in points."""
+def _inline(text: str, name: str, width: float) -> str:
+    """Without what belongs to a file of its own: header, metadata, ids that nothing refers to, a fixed size."""
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
     text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
@@ -72,4 +79,5 @@ def _inline(text: str, name: str) -> str:
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     head = re.sub(r' (?:width|height)="[^"]*pt"', "", text[: text.index(">")])
-    return f'{head} role="img" aria-label="{name}">{text[text.index(">") + 1 :].rstrip()}'
+    rest = text[text.index(">") + 1 :].rstrip()
+    return f'{head} role="img" aria-label="{escape(name)}" style="--width: {width:.1f}in">{rest}'
