@@ -93,9 +93,9 @@ def detection(records: Sequence[Record]) -> Section:
             axes.plot(middle, i, "o", color=SERIES[0])
         axes.set_xscale("log")
         axes.set_yticks(range(len(names)), names)
-        axes.invert_yaxis()
+        axes.set_ylim(len(names) - 0.1, -0.6)
         axes.axvline(1e-3, color=BAD, linestyle="--", linewidth=1)
-        axes.text(1e-3, len(names) - 0.5, "documents’ threshold ", color=BAD, fontsize=8, ha="right", va="center")
+        axes.text(1e-3, len(names) - 0.4, "documents’ threshold ", color=BAD, fontsize=8, ha="right", va="center")
         axes.set_xlabel("smallest relative error that is caught")
 
     title = "Detection power"

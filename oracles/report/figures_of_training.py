@@ -31,7 +31,7 @@ def losses(data: Data) -> Section:
     title = "All of them: median and middle half"
     reading = (
         f"the line is the median of {data['runs']} runs from random weights, the dark band their middle half, the "
-        "light one 98 in 100; a diamond outside is a published value that does not follow from the rule as it is "
+        "light one all of them; a diamond outside is a published value that does not follow from the rule as it is "
         "stated."
     )
     return Section("losses", "Loss against epoch", reading, [*alone, Picture("losses-all", title, svg(title, draw))])
@@ -41,7 +41,7 @@ def _loss(name: str, rule: Data, colour: str) -> Picture:
     def draw(axes: Axes) -> None:
         epochs = _band(axes, rule, colour, "median")
         p, points = rule["percentiles"], rule["published"]
-        axes.fill_between(epochs, p["1"], p["99"], color=colour, alpha=0.18, linewidth=0, label="98 runs in 100")
+        axes.fill_between(epochs, p["0"], p["100"], color=colour, alpha=0.18, linewidth=0, label="all runs")
         axes.plot(
             [1, epochs[-1]], [points["first"], points["last"]], "D", color=INK, markeredgecolor=PAPER, label="published"
         )
@@ -69,8 +69,8 @@ def drift(records: Sequence[Record]) -> Section:
         _drift("All rules, through the first epoch", [r for r in records if r["epochs"] < long]),
     ]
     reading = (
-        "both sides start from the same weights and round differently; right code drifts apart by rounding alone, "
-        "some 1e-16 at first, and a wrong rule is off by more than 1e-8 within a few steps."
+        "both sides start from the same weights and round differently, so right code drifts apart by rounding alone; "
+        "a wrong rule would leave that range with its first steps."
     )
     return Section("drift", "Drift against torch.optim", reading, [figure for figure in figures if figure])
 

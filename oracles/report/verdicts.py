@@ -68,8 +68,8 @@ class Failure:
 
     @property
     def place(self) -> str:
-        """`manual/nine_weight.py:74`, or nothing where no line is known."""
-        return f"{self.file}:{self.line}" if self.file else ""
+        """`manual/nine_weight.py:74`, without the line or empty where that is not known."""
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 def matrices(results: Results) -> list[Matrix]:

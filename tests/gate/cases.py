@@ -131,7 +131,7 @@ def _told(path: Path, message: str) -> Diagnosis:
     """What the findings of a submitted file say, with the first line of it that they name."""
     text = re.search(r"^  diagnosis\s+note\s+(.*(?:\n {10,}\S.*)*)", message, re.MULTILINE)
     line = re.search(rf"\b{re.escape(path.name)}:(\d+)|at line (\d+)", message)
-    number = int(next(filter(None, line.groups()))) if line else 1
+    number = int(next(filter(None, line.groups()))) if line else 0
     words = "\n".join(part.strip() for part in text[1].splitlines()) if text else ""
     return Diagnosis(words, str(path), number)
 

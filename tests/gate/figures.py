@@ -32,7 +32,7 @@ Data = dict[str, Any]
 TEXTBOOK_AT_ITS_WORST_OF = 16
 """Draws of scale 1 among which the one is found that costs the textbook form most digits."""
 RUNS = 300
-PERCENTILES = (1, 25, 50, 75, 99)
+PERCENTILES = (0, 25, 50, 75, 100)
 CURVE_POINTS = 100
 GRID = 48
 
