@@ -14,15 +14,17 @@ from oracles.report.merging import Results, load, merged, save
 __all__ = ["Results", "load", "merged", "save", "write_report"]
 
 
-def write_report(results: Sequence[Results], folder: Path) -> Path:
+def write_report(results: Sequence[Results], folder: Path, pictures: bool = False) -> Path:
     """Write `results.json` with all results and the page `index.html` that shows them to `folder`; return the page.
 
-    Folders are made if missing. Raises ValueError for results that do not go together, and ImportError, with what to
-    install, without Jinja2 or matplotlib.
+    With `pictures` each of them is a file of its own too, in the folder of that name beside the page. Folders are
+    made if missing. Raises ValueError for results that do not go together, and ImportError, with what to install,
+    without Jinja2 or matplotlib.
     """
     together = merged(results)
     try:
         from oracles.report.page import page
+        from oracles.report.page import pictures as drawn
     except ModuleNotFoundError as missing:
         raise ImportError(
             f"the report needs {missing.name}: pip install 'backproof[report]'", name=missing.name
@@ -32,4 +34,8 @@ def write_report(results: Sequence[Results], folder: Path) -> Path:
     save(together, folder / "results.json")
     path = folder / "index.html"
     path.write_text(html, encoding="utf-8")
+    if pictures:
+        (folder / "pictures").mkdir(exist_ok=True)
+        for name, svg in drawn(together).items():
+            (folder / "pictures" / f"{name}.svg").write_text(svg, encoding="utf-8")
     return path

@@ -17,9 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="DIR", help="for results.json and index.html"
     )
+    parser.add_argument("--pictures", action="store_true", help="write each picture as an SVG file of its own, too")
     options = parser.parse_args(arguments)
     try:
-        print(write_report([load(path) for path in options.results], options.output))
+        print(write_report([load(path) for path in options.results], options.output, options.pictures))
     except (ImportError, OSError, ValueError) as error:
         print(f"oracles.report: {error}", file=sys.stderr)
         return 2

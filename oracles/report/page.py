@@ -66,6 +66,14 @@ def page(results: Results) -> str:
     )
 
 
+def pictures(results: Results) -> dict[str, str]:
+    """Every picture of the page by its id, as an SVG file with the page's colours, light and dark."""
+    colours = _part("style.css").partition("* {")[0] + "svg { background: var(--paper); }"
+    return {
+        f.id: f.svg.replace(">", f"><style>{colours}</style>", 1) for s in sections(results.records) for f in s.figures
+    }
+
+
 def _part(name: str) -> Markup:
     return Markup(files("oracles.report").joinpath(name).read_text(encoding="utf-8"))
 
@@ -80,4 +88,4 @@ def _tables(results: Results) -> list[Table]:
 
 def _kind(cell: str) -> str:
     """How a cell is set: numbers to the right."""
-    return "number" if cell and cell[0] in "0123456789-" and len(cell) < 12 else "text"
+    return "number" if cell == "all" or (cell and cell[0] in "0123456789-" and len(cell) < 12) else "text"

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -301,6 +302,15 @@ def test_pictures_take_the_colours_of_the_page_and_repeat() -> None:
     assert "var(--c1)" in first
     assert not any(colour in first for colour in SERIES)
     assert "1e-8" in first
+
+
+def test_each_picture_is_a_file_that_stands_alone(tmp_path: Path) -> None:
+    write_report([WHOLE], tmp_path, pictures=True)
+    made = {path.name: path.read_text() for path in (tmp_path / "pictures").iterdir()}
+    assert set(made) == {"detection-plot.svg", "drift-long.svg"}
+    for text in made.values():
+        ElementTree.fromstring(text)
+        assert set(re.findall(r"var\((--\w+)\)", text)) <= set(re.findall(r"(--\w+): ", text))
 
 
 def test_a_node_that_is_used_twice_stands_before_both_its_uses() -> None:

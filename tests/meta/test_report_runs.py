@@ -160,6 +160,22 @@ def test_two_half_runs_are_one_whole_run(tmp_path: Path) -> None:
     assert "half.py:8</code>" in html
 
 
+def test_the_readme_shows_two_pictures_of_the_page(green: Run) -> None:
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert len(shown) == 2
+    html = green.page.read_text()
+    for name, original in zip(shown, ("digits-pytorch", "v-curve-plot"), strict=True):
+        committed = (ROOT / name).read_text()
+        assert len(committed) < 100_000
+        picture = re.search(rf'<figure id="{original}".*?(<svg.*?</svg>)', html, re.DOTALL)
+        assert picture
+        assert texts(committed) == texts(picture[1])
+
+
+def texts(svg: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
 # --- in a browser -----------------------------------------------------------------------------------------------------
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
