@@ -74,7 +74,7 @@ class Failure:
 
 def matrices(results: Results) -> list[Matrix]:
     """One for each group of subjects, in a fixed order."""
-    found = {f.on_trial: f.id for f in reversed(failures(results))}
+    found = {_where(r): _id(i) for i, records in enumerate(_gathered(results), start=1) for r in records}
     counts: dict[str, dict[tuple[str, str], dict[str, set[str]]]] = {}
     for record in results.records:
         group, row, suite = _where(record)
@@ -87,7 +87,9 @@ def _group_order(group: str) -> tuple[int, str]:
     return GROUPS.index(group) if group in GROUPS else len(GROUPS), group
 
 
-def _matrix(group: str, cells: dict[tuple[str, str], dict[str, set[str]]], failed: dict[str, str]) -> Matrix:
+def _matrix(
+    group: str, cells: dict[tuple[str, str], dict[str, set[str]]], failed: dict[tuple[str, str, str], str]
+) -> Matrix:
     suites = sorted({suite for _, suite in cells}, key=lambda s: (_place_in(FIRST_SUITES, s), s))
     rows: list[tuple[str, list[Cell | None]]] = []
     for row in sorted({row for row, _ in cells}):
@@ -95,7 +97,7 @@ def _matrix(group: str, cells: dict[tuple[str, str], dict[str, set[str]]], faile
         for suite in suites:
             outcomes = cells.get((row, suite))
             tests = {name: len(found) for name, found in (outcomes or {}).items()}
-            line.append(Cell(**tests, failure=failed.get(row, "")) if outcomes else None)
+            line.append(Cell(**tests, failure=failed.get((group, row, suite), "")) if outcomes else None)
         rows.append((row, line))
     return Matrix(group, suites, rows)
 
@@ -122,31 +124,44 @@ def _outcome(record: Record) -> str:
 
 
 def failures(results: Results) -> list[Failure]:
-    """The failed tests, gathered by what was on trial and by the line to look at. Those of submissions by subject."""
-    gathered: dict[tuple[str, str, str, int], dict[str, Record]] = {}
+    """The failed tests, gathered by the line to look at; where none is known, by what was on trial."""
+    return [_failure(_id(i), records, results) for i, records in enumerate(_gathered(results), start=1)]
+
+
+def _gathered(results: Results) -> list[list[Record]]:
+    """The failed records of each cause, one for each test, and what says most first."""
+    causes: dict[tuple[str, int, str], dict[str, Record]] = {}
     for record in results.records:
         if record["outcome"] == "failed" and _outcome(record) == "failed":
             group, on_trial, _ = _where(record)
             cause = record.get("cause", {})
-            key = (group, on_trial, cause.get("file", ""), cause.get("line", 0))
-            gathered.setdefault(key, {}).setdefault(record["test"], record)
-    ordered = sorted(gathered, key=lambda key: (_group_order(key[0]), key[1:]))
-    return [_failure(i, key, list(gathered[key].values()), results) for i, key in enumerate(ordered, start=1)]
+            file, line = cause.get("file", ""), cause.get("line", 0)
+            # What is said of a submitted file is said of all its subjects together.
+            known = line and record["kind"] != "submission"
+            key = (file, line, "" if known else f"{group} {on_trial}")
+            causes.setdefault(key, {}).setdefault(record["test"], record)
+    gathered = [sorted(records.values(), key=_telling) for records in causes.values()]
+    return sorted(gathered, key=lambda records: (_group_order(_where(records[0])[0]), _where(records[0])))
 
 
-def _failure(number: int, key: tuple[str, str, str, int], records: list[Record], results: Results) -> Failure:
-    group, on_trial, file, line = key
-    worst = min(records, key=_telling)
-    command = re.search(r"^(?:E\s)?\s*rerun: (.*)$", worst["message"], re.MULTILINE)
+def _id(number: int) -> str:
+    return f"failure-{number}"
+
+
+def _failure(id: str, records: list[Record], results: Results) -> Failure:
+    first = records[0]
+    group, on_trial, _ = _where(first)
+    cause = first.get("cause", {})
+    command = re.search(r"^(?:E\s)?\s*rerun: (.*)$", first["message"], re.MULTILINE)
     return Failure(
-        id=f"failure-{number}",
+        id=id,
         group=group,
         on_trial=on_trial,
-        diagnosis=worst.get("cause", {}).get("text", ""),
-        file=file,
-        line=line,
-        message=_message(worst),
-        rerun=command[1] if command else _rerun(worst["test"], results),
+        diagnosis=cause.get("text", ""),
+        file=cause.get("file", ""),
+        line=cause.get("line", 0),
+        message=_message(first),
+        rerun=command[1] if command else _rerun(first["test"], results),
         occurrences=tuple(Occurrence(r["test"], _message(r)) for r in sorted(records, key=lambda r: str(r["test"]))),
     )
 

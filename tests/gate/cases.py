@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from manual import optimizers
+from manual import nine_weight, optimizers
 from oracles import Ruling, identify_optimizer
 from oracles.diagnosis import Diagnosis, diagnose
 from oracles.reachable import subject_functions
 from oracles.registration import Subject
+from tests.gate import subjects
 from tests.gate.configurations import Configuration
 from tests.gate.draws import SCALES, Draw, draws
 from tests.gate.results import CASE
@@ -68,7 +69,9 @@ def _cause(params: dict[str, Any], message: str, seed: int) -> Diagnosis | None:
     if "subject" in params:
         return _of_gradient(params["subject"], params["draw"]) or _of_rounding(params["subject"], message)
     if "configuration" in params:
-        return _of_optimizer(params["configuration"], seed)
+        # A whole run follows the hand-written gradient, and goes astray with it.
+        gradient = None if "departs from" in message else _of_gradient(_followed(), draws(1, seed)[0])
+        return gradient or _of_optimizer(params["configuration"], seed)
     if "submission" in params:
         _, path = params["submission"]
         return _told(path, message)
@@ -106,6 +109,15 @@ def _of_rounding(subject: Subject, message: str) -> Diagnosis | None:
             words = f"right in exact arithmetic; in float64 the digits of d{entry[1]} are lost, here or above:"
             return Diagnosis(f"{words}\n{Path(place.file).name}:{number}:  {line.strip()}", place.file, number)
     return place
+
+
+@cache
+def _followed() -> Subject:
+    """The gradient that the training runs follow."""
+    forward, loss_and_gradient = nine_weight.forward, nine_weight.loss_and_gradient
+    return subjects.nine_weight(
+        "nine_weight", lambda w, x, y: forward(w, x, y)[0], lambda w, x, y: loss_and_gradient(w, x, y)[1]
+    )
 
 
 @cache

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.gate import figures
+from tests.gate.replication import EPOCHS
 from tests.gate.verdicts import PROPERTY
 
 Record = Callable[[str, figures.Data], None]
@@ -24,12 +25,12 @@ def record(request: pytest.FixtureRequest) -> Record:
 
 
 def test_digits(seed: int, record: Record) -> None:
-    """Textbook, PyTorch and JAX lose all digits of some gradients; the stable form keeps eleven of each."""
+    """PyTorch and JAX lose all digits of some gradients, against a truth that keeps them."""
     data = figures.digits(seed)
     record("digits", data)
     worst = {name: np.min(tenths) for name, tenths in data["tenths"].items()}
-    assert worst["stable"] >= 110
-    assert max(worst["textbook"], worst["PyTorch"], worst["JAX"]) < 10, worst
+    assert max(worst["PyTorch"], worst["JAX"]) < 10, worst
+    assert max(np.max(tenths) for tenths in data["tenths"].values()) > 150
 
 
 def test_v_curve(record: Record) -> None:
@@ -43,12 +44,13 @@ def test_v_curve(record: Record) -> None:
 
 
 def test_losses(seed: int, record: Record) -> None:
-    """The published losses lie among those of the population, but for Adam's as it is stated."""
+    """Percentiles in order in every epoch; where the published losses lie among them is for `test_replication`."""
     data = figures.losses(seed)
     record("losses", data)
-    last = {name: rule["percentiles"] | rule["published"] for name, rule in data["rules"].items()}
-    inside = {name: p["0"][-1] <= p["last"] <= p["100"][-1] for name, p in last.items()}
-    assert inside == {"vanilla": True, "momentum": True, "adam": False, "adam, as run": True}
+    for name, rule in data["rules"].items():
+        band = np.array(list(rule["percentiles"].values()))
+        assert band.shape == (len(figures.PERCENTILES), EPOCHS), name
+        assert (np.diff(band, axis=0) >= 0).all(), name
 
 
 def test_networks(record: Record) -> None:

@@ -227,14 +227,20 @@ def test_the_matrix_counts_tests() -> None:
     gradients = by_group["gradients"]
     assert gradients.suites == ["certificate", "torch_autograd", "jax_grad"]
     nine, zero = gradients.rows
-    failure = failures(WHOLE)[1].id
-    assert nine == (
-        "nine",
-        [Cell(failed=1, failure=failure), Cell(passed=1, failure=failure), Cell(failed=1, failure=failure)],
-    )
+    failed = Cell(failed=1, failure=failures(WHOLE)[1].id)
+    assert nine == ("nine", [failed, Cell(passed=1), failed])
     assert zero == ("zero", [Cell(passed=1), None, None])
     assert [row for row, _ in by_group["submissions"].rows] == ["bad", "good"]
     assert [cells[0].verdict for _, cells in by_group["submissions"].rows if cells[0]] == ["failed", "passed"]
+
+
+def test_a_cause_that_several_fail_by_is_one_failure() -> None:
+    followed = case("optimizers", "sgd", "free-running", outcome="failed", message="sgd drifts", cause=CAUSE)
+    both = merged([WHOLE, replace(WHOLE, records=({**followed, "kind": "test"},))])
+    assert [f.on_trial for f in failures(both)] == ["bad", "nine"]
+    assert len(failures(both)[1].occurrences) == 3
+    (optimizers,) = (m for m in matrices(both) if m.group == "optimizers")
+    assert optimizers.rows == [("sgd", [Cell(failed=1, failure=failures(both)[1].id)])]
 
 
 def test_of_a_traceback_only_what_it_says_is_shown() -> None:

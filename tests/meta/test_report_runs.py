@@ -69,7 +69,7 @@ def red(tmp_path_factory: pytest.TempPathFactory) -> Run:
     plant(house, "dw2 = dw6 * (2 * z * x2)", "dw2 = dw6 * (z * x2)")
     plant(house, "dw7 = dprediction * sech * sech", "dw7 = dprediction * (1 - np.tanh(U) ** 2)", "nine_weight_stable")
     plant(house, "return w - rate * m / (np.sqrt(v_hat) + epsilon), Moments", ADAM, "optimizers")
-    some = "(certified and (nine_weight- or stable or quadratic)) or (complex_step and nine_weight-) or lockstep[adam]"
+    some = "(certified and (nine_weight- or stable or quadratic)) or (complex_step and nine_weight-) or lockstep[adam] or free_running[sgd]"
     return run(house, tmp_path_factory.mktemp("red"), "--draws", "3", "-k", some)
 
 
@@ -103,6 +103,7 @@ def test_the_three_faults_are_told_apart_with_line_and_command(red: Run) -> None
     failures = {r["on_trial"]: r for r in red.results.records if r["outcome"] == "failed"}
     assert {name: (r["cause"]["file"], line(red, r)) for name, r in failures.items()} == {
         "nine_weight": ("manual/nine_weight.py", "dw2 = dw6 * (z * x2)"),
+        "sgd": ("manual/nine_weight.py", "dw2 = dw6 * (z * x2)"),  # right, and led astray
         "nine_weight_stable": ("manual/nine_weight_stable.py", "dw7 = dprediction * (1 - np.tanh(U) ** 2)"),
         "adam": ("manual/optimizers.py", "def adam("),
     }
