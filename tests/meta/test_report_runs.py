@@ -69,7 +69,8 @@ def red(tmp_path_factory: pytest.TempPathFactory) -> Run:
     plant(house, "dw2 = dw6 * (2 * z * x2)", "dw2 = dw6 * (z * x2)")
     plant(house, "dw7 = dprediction * sech * sech", "dw7 = dprediction * (1 - np.tanh(U) ** 2)", "nine_weight_stable")
     plant(house, "return w - rate * m / (np.sqrt(v_hat) + epsilon), Moments", ADAM, "optimizers")
-    some = "(certified and (nine_weight- or stable or quadratic)) or (complex_step and nine_weight-) or lockstep[adam] or free_running[sgd]"
+    gradients = "(certified and (nine_weight- or stable or quadratic)) or (complex_step and nine_weight-)"
+    some = f"{gradients} or lockstep[adam] or free_running[sgd]"
     return run(house, tmp_path_factory.mktemp("red"), "--draws", "3", "-k", some)
 
 
