@@ -39,6 +39,8 @@ from tests.gate.verdicts import PROPERTY
 FRAMEWORKS = ["torch_autograd", "jax_grad"]
 ORACLES = [*FRAMEWORKS, "complex_step", "central_difference", "richardson"]
 GATE = Path(__file__).parent / "tests" / "gate"
+STEP_SUMMARY = os.environ.pop("GITHUB_STEP_SUMMARY", "")
+"""Where GitHub wants a Markdown summary. Taken away, since tests run gates of their own whose verdicts are no news."""
 
 
 def _functions(module: Any) -> tuple[Any, Any]:
@@ -222,8 +224,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if config.option.report:
         page = write_report([results], config.option.report)
         terminalreporter.write_line(f"report: {page}")
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as step_summary:  # other steps have written to it
+    if STEP_SUMMARY:
+        with Path(STEP_SUMMARY).open("a", encoding="utf-8") as step_summary:  # other steps have written to it
             step_summary.write(github.summary(results))
         for line in github.error_commands(results):
             terminalreporter.write_line(line)
