@@ -1,7 +1,8 @@
 """Is this hand-written gradient right? Oracles that know, and a certificate that proves it.
 
 `check` and `check_layer` are for tests and notebooks, `certify` and `certify_layer` give the bare certificate,
-`Subject` is a row for the gate, and `identify_optimizer` names the update rule of a trajectory.
+`Subject` is a row for the gate, `load` takes the functions out of a notebook or script without running it, and
+`identify_optimizer` names the update rule of a trajectory.
 
 For gradients in other forms: `check_object` takes a class with forward and backward, `check_engine` a scalar engine,
 `check_torch_function` a torch.autograd.Function and `check_custom_vjp` a jax.custom_vjp. The last two import their
@@ -16,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 from oracles.arguments import Indices, Uniform
 from oracles.certificate import Certificate, Ruling, certify, certify_layer
 from oracles.checking import Verdict, check, check_layer
-from oracles.engines import check_engine
 from oracles.errors import GradientError, UndecidedGradientError
-from oracles.identification import identify_optimizer
-from oracles.objects import check_object
 from oracles.registration import Subject
 
 if TYPE_CHECKING:
-    from oracles.jax_custom import check_custom_vjp as check_custom_vjp
-    from oracles.torch_function import check_torch_function as check_torch_function
+    from oracles.engines import check_engine
+    from oracles.identification import identify_optimizer
+    from oracles.jax_custom import check_custom_vjp
+    from oracles.loading import load
+    from oracles.objects import check_object
+    from oracles.torch_function import check_torch_function
 
 __all__ = [
     "Certificate",
@@ -38,17 +40,32 @@ __all__ = [
     "certify",
     "certify_layer",
     "check",
+    "check_custom_vjp",
     "check_engine",
     "check_layer",
     "check_object",
+    "check_torch_function",
     "identify_optimizer",
+    "load",
 ]
 
-_OF_FRAMEWORKS = {"check_torch_function": "oracles.torch_function", "check_custom_vjp": "oracles.jax_custom"}
+_WHEN_ASKED_FOR = {
+    "check_custom_vjp": "jax_custom",
+    "check_engine": "engines",
+    "check_object": "objects",
+    "check_torch_function": "torch_function",
+    "identify_optimizer": "identification",
+    "load": "loading",
+}
+"""What takes time to import, or a framework: the modules are imported with the first use."""
 
 
 def __getattr__(name: str) -> Any:
-    """What needs a framework, imported when it is asked for. Raises ImportError, with what to install, without it."""
-    if name not in _OF_FRAMEWORKS:
+    """Raises ImportError, with what to install, for what needs a framework that is missing."""
+    if name not in _WHEN_ASKED_FOR:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_OF_FRAMEWORKS[name]), name)
+    return getattr(importlib.import_module(f"{__name__}.{_WHEN_ASKED_FOR[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

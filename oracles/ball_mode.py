@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-from flint import arb
+from flint import arb, ctx
 
 from oracles.errors import NotCertifiableError, UndecidedComparisonError
 
@@ -75,12 +75,20 @@ def note(notes: list[str], number: str) -> None:
         notes.append(number)
 
 
+def _unit() -> float:
+    """How far, relative to it, a float with a full mantissa may be from the number that it stands for."""
+    if mode.widened:
+        return _UNIT
+    # Beside float32, NumPy rounds a plain float to float32 before any operation sees it.
+    return 2.0**-SHORT_BITS if mode.ulps and ctx.prec <= SHORT_BITS else 0.0
+
+
 def from_float(value: float) -> arb:
     """The ball for a float that a subject holds: exact, and noted if it may be the result of a rounding."""
     if is_short(value):
         return arb(value)
     note(mode.rounded, repr(value))
-    return arb(value, abs(value) * _UNIT) if mode.widened else arb(value)
+    return arb(value, abs(value) * _unit())
 
 
 def from_floats(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -90,7 +98,7 @@ def from_floats(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     long = exact[(mantissa != np.rint(mantissa)) & np.isfinite(exact)]
     if long.size:
         note(mode.rounded, repr(float(long.flat[0])))
-    return _widen(exact) if mode.widened else exact.astype(object)
+    return _widen(exact) if _unit() else exact.astype(object)
 
 
 _widen = np.frompyfunc(from_float, 1, 1)

@@ -48,7 +48,8 @@ def magnitude(raw: Raw) -> Array:
 
 def widened(raw: Raw, slack: Any) -> Raw:
     """Balls with radii larger by `slack`, floats that broadcast; what is not a number counts as infinite."""
-    return _widen(raw, np.asarray(slack, dtype=object))
+    slack = np.asarray(slack, dtype=np.float64)
+    return _widen(raw, np.where(np.isnan(slack), np.inf, slack).astype(object))
 
 
 def bilinear(raw: Raw, product: Callable[..., Any], *factors: Array) -> Raw:

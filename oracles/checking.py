@@ -19,7 +19,7 @@ from oracles.evaluation import Layout
 from oracles.fallback import numerical_agreement
 from oracles.rounding import Rounding, rounding_radii
 from oracles.tree import leaves
-from oracles.trial import Array, ContractError, Trial, batch_shape, layer_trial, loss_trial
+from oracles.trial import Array, ContractError, Trial, batch_shape, entry_name, layer_trial, loss_trial
 from oracles.unchanged import Kept, changes, snapshot
 
 _MOST_PLACES = 8
@@ -348,9 +348,3 @@ def _places(agreement: Agreement, layout: Layout) -> str:
     first = np.argwhere(agreement.disagrees)[:_MOST_PLACES].tolist()
     names = [entry_name(*layout.place(column), layout.sample(row)) for row, column in first]
     return ", ".join(names) + (", ..." if agreement.disagrees.sum() > _MOST_PLACES else "")
-
-
-def entry_name(parameter: str, index: Sequence[int], sample: Sequence[int] = ()) -> str:
-    """Such as `W[0, 2] at sample 5`."""
-    entry = f"{parameter}[{', '.join(map(str, index))}]" if index else parameter
-    return f"{entry} at sample {', '.join(map(str, sample))}" if sample else entry

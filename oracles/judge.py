@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -15,7 +15,7 @@ from oracles.errors import UndecidedComparisonError
 from oracles.evaluation import Evaluation, Layout, draw_direction, evaluate, is_zero, log2_step, rounding_excuse
 from oracles.kinks import Findings, Kink, examine
 from oracles.magnitude import SMALLEST_NORMAL, SMALLEST_SUBNORMAL, log2_upper
-from oracles.trial import Array, Trial, keeps_samples_apart
+from oracles.trial import Array, Trial, entry_name, keeps_samples_apart
 from oracles.verdict import Certificate, Ruling, WrongEntry
 
 FIRST_PRECISION = 320
@@ -55,7 +55,7 @@ class Judge:
             size = np.log2(np.abs(floats.astype(np.float64)))
         self.size = np.where(np.isfinite(size), size, -np.inf)  # log2 of each entry's absolute value
         self.zero = np.zeros(shape, dtype=bool)  # claims to be exactly zero
-        self.claimed = np.empty(shape, dtype=object)
+        self.claimed = np.full(shape, arb("nan"), dtype=object)
         self.wrong = np.zeros(layout.samples, dtype=bool)
         self.rounded = np.zeros(layout.samples, dtype=bool)
         self.tied: dict[int, str] = {}  # row -> the comparison that stays open
@@ -191,6 +191,8 @@ class Judge:
             accusations = list(_accusations(found, layout, sample))
             if accusations:
                 self.wrong_entries += accusations
+                self.complete &= found.complete
+                self.evaluations += found.looks
             elif found.digits < self.goal:
                 self.open |= {int(row): f"fewer than {self.goal:g} digits beside a kink" for row in rows}
             else:
@@ -309,15 +311,15 @@ def _text(ball: arb, digits: int = 17) -> str:
 
 def _accusations(found: Findings, layout: Layout, sample: tuple[int, ...]) -> Iterator[WrongEntry]:
     for miss in found.outside:
-        names = [layout.place(column % layout.entries) for column in miss.columns]
+        places = [layout.place(column) for column in miss.columns]
+        where = sample or layout.sample(miss.row)
         low, high = _text(miss.low), _text(miss.high)
         bounds = f"in the hull of the one-sided derivatives, {low} to {high}"
-        if len(names) == 1:
-            yield WrongEntry(*names[0], sample, _text(miss.value), bounds)
+        if miss.weights == (1.0,):
+            yield WrongEntry(*places[0], where, _text(miss.value), bounds)
         else:
-            first, second = (f"{name}[{', '.join(map(str, index))}]" if index else name for name, index in names)
-            combined = f"{first} {'+' if miss.sign > 0 else '-'} {second}"
-            yield WrongEntry(combined, (), sample, _text(miss.value), bounds)
+            combined = _sum(miss.weights, [entry_name(*place) for place in places])
+            yield WrongEntry(combined, (), where, _text(miss.value), bounds)
     beside = found.wrong_beside
     if beside is not None:
         at = int(np.flatnonzero(beside.disjoint)[0])
@@ -326,3 +328,11 @@ def _accusations(found: Findings, layout: Layout, sample: tuple[int, ...]) -> It
         if not found.beside:
             texts = _told_apart(beside.product[at], beside.quotient[at])
             yield WrongEntry("a directional derivative beside the kink", (), sample, *texts)
+
+
+def _sum(weights: Sequence[float], names: Sequence[str]) -> str:
+    """A weighted sum of entries in words: `x[0] + x[1] - 0.5 x[3]`."""
+    sizes = ["" if abs(w) == 1 else f"{abs(w):g} " for w in weights]
+    terms = [f"{'-' if w < 0 else '+'} {size}{name}" for w, size, name in zip(weights, sizes, names, strict=True)]
+    first, *others = terms
+    return " ".join([first.removeprefix("+ ").replace("- ", "-", 1), *others])

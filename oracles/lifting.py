@@ -20,6 +20,7 @@ import functools
 import inspect
 import linecache
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
@@ -234,10 +235,15 @@ _Rewritten = dict[tuple[str, int], list[tuple[CodeType, CodeType]]]
 @functools.lru_cache(maxsize=256)
 def _rewritten(filename: str, source: str) -> _Rewritten:
     try:
-        tree = ast.parse(source, filename)
-        # dont_inherit: this module's own future imports are not the subject's
-        plain = compile(tree, filename, "exec", dont_inherit=True)
-        exact = compile(_Rewriter(tree, source).visit(ast.parse(source, filename)), filename, "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of the subject's spelling, such as "\\d": it was told when it was imported
+            tree = ast.parse(source, filename)
+            # dont_inherit: this module's own future imports are not the subject's
+            plain = compile(tree, filename, "exec", dont_inherit=True)
+            lifted = _Rewriter(tree, source).visit(ast.parse(source, filename))
+            exact = compile(lifted, filename, "exec", dont_inherit=True)
         pairs = list(zip(nested_codes(plain), nested_codes(exact), strict=True))
     except (SyntaxError, ValueError, RecursionError):
         return {}

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from oracles.agreement import Agreement, compare
-from oracles.checking import Finding, Result, entry_name
+from oracles.checking import Finding, Result
 from oracles.evaluation import Layout
 from oracles.fallback import numerical_agreement
-from oracles.trial import Array, Trial
+from oracles.trial import Array, Trial, entry_name
 
 RUNS = 16
 _MARGIN = 4

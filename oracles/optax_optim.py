@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -79,24 +80,10 @@ def train(
     record: Collection[int],
 ) -> Run:
     """See `oracles.counterpart.Train`. The whole run is one compiled program."""
-    known = _rule(rule)
     with _settings():
-        transformation = _transformation(known, hyperparameters)
-
-        def total(w: Any, features: Any, target: Any) -> tuple[Any, Any]:
-            loss = graph(NAMESPACE, w, features, target)
-            return jnp.sum(loss), loss
-
-        def one(carry: tuple[Any, Any], sample: tuple[Any, Any]) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-            w, state = carry
-            gradient, loss = jax.grad(total, has_aux=True)(w, *sample)
-            change, state = transformation.update(gradient, state, w)
-            w = w + change
-            return (w, state), (loss, w)
-
-        epoch = jax.jit(lambda carry, samples: jax.lax.scan(one, carry, samples))
+        init, epoch = _compiled(rule, tuple(hyperparameters.items()), graph, bool(record))
         start = jnp.asarray(weights)
-        carry, samples = (start, transformation.init(start)), (jnp.asarray(x), jnp.asarray(y))
+        carry, samples = (start, init(start)), (jnp.asarray(x), jnp.asarray(y))
         losses: list[Array] = []
         recorded: list[Array] = []
         wanted, step = sorted(set(record)), 0
@@ -104,9 +91,31 @@ def train(
             carry, (loss, trajectory) = epoch(carry, samples)
             losses.append(np.asarray(loss).mean(axis=0))
             here = [s - step - 1 for s in wanted if step < s <= step + len(loss)]
-            recorded.extend(np.asarray(trajectory)[here])
+            if here:
+                recorded.extend(np.asarray(trajectory)[here])
             step += len(loss)
     return Run(np.array(losses), np.array(recorded).reshape(-1, *weights.shape))
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    rule: str, hyperparameters: tuple[tuple[str, Any], ...], graph: Graph, records: bool
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The initial state of the weights, and one epoch as a compiled program: with the weights of each step, or not."""
+    transformation = _transformation(_rule(rule), dict(hyperparameters))
+
+    def total(w: Any, features: Any, target: Any) -> tuple[Any, Any]:
+        loss = graph(NAMESPACE, w, features, target)
+        return jnp.sum(loss), loss
+
+    def one(carry: tuple[Any, Any], sample: tuple[Any, Any]) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        w, state = carry
+        gradient, loss = jax.grad(total, has_aux=True)(w, *sample)
+        change, state = transformation.update(gradient, state, w)
+        w = w + change
+        return (w, state), (loss, w if records else None)
+
+    return transformation.init, jax.jit(lambda carry, samples: jax.lax.scan(one, carry, samples))
 
 
 @contextmanager

@@ -109,6 +109,8 @@ def _named(function: FunctionType) -> Iterator[object]:
             yield value
         elif not is_foreign(value.__name__):
             modules.append(value)
+    held = (cell.cell_contents for cell in cells(function))
+    modules += [value for value in held if isinstance(value, ModuleType) and not is_foreign(value.__name__)]
     for module in modules:  # grows while packages lead to their modules
         for name in names & vars(module).keys():
             value = vars(module)[name]

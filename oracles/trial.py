@@ -264,3 +264,9 @@ def keeps_samples_apart(trial: Trial, gradient: Array) -> bool:
         except Exception:  # whatever the subject raises for a smaller batch, it does not raise for the whole one
             return False
     return np.array_equal(again, gradient[some], equal_nan=True)
+
+
+def entry_name(parameter: str, index: Sequence[int], sample: Sequence[int] = ()) -> str:
+    """Such as `W[0, 2] at sample 5`."""
+    entry = f"{parameter}[{', '.join(map(str, index))}]" if index else parameter
+    return f"{entry} at sample {', '.join(map(str, sample))}" if sample else entry

@@ -8,6 +8,7 @@ from enum import Enum
 
 from oracles.ball import BallArray
 from oracles.kinks import Kink
+from oracles.trial import entry_name
 
 
 class Ruling(Enum):
@@ -32,11 +33,10 @@ class WrongEntry:
 
     @property
     def entry(self) -> str:
-        return f"{self.parameter}[{', '.join(map(str, self.index))}]" if self.index else self.parameter
+        return entry_name(self.parameter, self.index)
 
     def __str__(self) -> str:
-        sample = f" at sample {', '.join(map(str, self.sample))}" if self.sample else ""
-        return f"{self.entry}{sample}: claimed {self.claimed}, true {self.true}"
+        return f"{entry_name(self.parameter, self.index, self.sample)}: claimed {self.claimed}, true {self.true}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Certificate:
     literals: bool = True
     """Whether the subject's literals were taken from its source."""
     claimed: tuple[BallArray, ...] = field(default=(), repr=False)
-    """Enclosures of the claimed gradient, one array for each parameter: of the true one, where it is certified."""
+    """Enclosures of the claimed gradient, one array for each parameter: of the true one, where it is certified.
+    Not a number where nothing was proved, such as at a sample that is wrong at a tie."""
 
     @property
     def ok(self) -> bool:

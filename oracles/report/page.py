@@ -29,8 +29,10 @@ READINGS = {
     "published": "NO marks a published result that does not follow from what is stated beside it; the evidence is "
     "that of a thousand runs.",
     "speed": "How many times faster the first way is than the second, in the median and at the extremes.",
-    "kill": "Of the same wrong gradients, how many each check in use lets pass, by the relative size of the error; "
-    "a row without a miss and without a false alarm is what one wants.",
+    "derived by hand": "Each mutant is the right code with one mistake in it; what is not refused must be listed as no "
+    "mistake.",
+    "same mutants": "How many wrong gradients of each size a check in use lets pass, of all that it was given; a row "
+    "without a miss and without a false alarm is what one wants.",
 }
 
 

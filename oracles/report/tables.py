@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
+from oracles.report.mutant_tables import kill_cells, mutant_cells
 from oracles.submission import OUTCOMES
 
 Row = dict[str, Any]
@@ -39,10 +40,15 @@ def tables(records: Iterable[Row], width: int) -> Iterator[tuple[str, list[list[
         yield "optimizers, free-running from the same weights (drift of the weights)", _drift(kinds["drift"])
     if kinds["replication"]:
         yield "published training results, run again", _replication(kinds["replication"])
+    if kinds["mutants"]:
+        yield "mutants of all that is derived by hand, and what refuses them first", mutant_cells(kinds["mutants"])
+    if kinds["kill"]:
+        yield (
+            "the same mutants through the checks in use (missed, by the size of the mistake)",
+            kill_cells(kinds["kill"]),
+        )
     if kinds["speed"]:
         yield "speed", _speed(kinds["speed"])
-    if kinds["kill"]:
-        yield "kill matrix: wrong gradients that a check accepts, of all that it was given", _kills(kinds["kill"])
 
 
 def _count(records: list[Row]) -> str:
@@ -184,29 +190,6 @@ def _drift(records: list[Row]) -> list[list[str]]:
 def _replication(records: list[Row]) -> list[list[str]]:
     table = [["claim", "published", "holds", "evidence"]]
     return table + [[r["name"], r["published"], "yes" if r["holds"] else "NO", r["evidence"]] for r in records]
-
-
-def _kills(records: list[Row]) -> list[list[str]]:
-    """All subjects together; the sizes of the errors from large to small."""
-    sizes = sorted({size for r in records for size in r["mutants"]}, key=_size)
-    table = [["check", "settings", *sizes, "false alarms", "seconds"]]
-    for (check, settings), rows in sorted(_grouped(records, "check", "settings").items()):
-        counts = [f"{_total(rows, 'missed', size)} / {_total(rows, 'mutants', size)}" for size in sizes]
-        alarms = f"{sum(r['alarms'] for r in rows)} / {sum(r['right'] for r in rows)}"
-        table.append([check, settings, *counts, alarms, f"{sum(r['seconds'] for r in rows):.2f}"])
-    return table
-
-
-def _size(name: str) -> tuple[float, str]:
-    """Words before numbers, numbers from large to small."""
-    try:
-        return -float(name), name
-    except ValueError:
-        return -float("inf"), name
-
-
-def _total(rows: list[Row], name: str, size: str) -> int:
-    return sum(r[name].get(size, 0) for r in rows)
 
 
 def _grouped(records: list[Row], *keys: str) -> dict[tuple[str, ...], list[Row]]:

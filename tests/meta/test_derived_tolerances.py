@@ -10,6 +10,7 @@ import pytest
 from flint import arb, ctx
 
 from manual import nine_weight
+from oracles import GradientError, check
 from oracles.accuracy import ALL_DIGITS, correct_digits
 from oracles.agreement import compare
 from oracles.ball import BallArray, lift, wrap
@@ -99,6 +100,35 @@ def test_float32_is_judged_by_24_bits(
     assert (error <= radius).all()
     assert np.median(radius / np.abs(exact)) < 1000 * 2.0**-24
     assert not (error <= rounding_radii(loss_trial(loss, gradient, narrow, 0)).gradients[0]).all()
+
+
+SLOPE = 0.1
+
+
+def leaky(x: Array) -> Array:
+    return np.sum(np.where(x > 0, x, SLOPE * x), axis=1)
+
+
+def leaky_gradient(x: Array) -> Array:
+    return np.where(x > 0, 1, SLOPE).astype(x.dtype)
+
+
+def test_a_constant_beside_float32_is_rounded_to_it() -> None:
+    """A plain float takes part as the nearest float32, and a ball of it says so."""
+    x = RNG(3).normal(size=(8, 4)).astype(np.float32)
+    assert check(leaky, leaky_gradient, x).certified
+    with pytest.raises(GradientError):
+        check(leaky, lambda x: leaky_gradient(x) * np.float32(1 + 2.0**-20), x)
+
+
+def test_what_has_no_bound_is_silent() -> None:
+    """0 / 0 in a matrix product: no warning comes between the subject and its verdict."""
+
+    def gradient(x: Array) -> Array:
+        return (2 * np.maximum(x, 0.0) / np.where(x > 0, 1.0, 0.0)) @ np.eye(2)
+
+    with pytest.raises(GradientError, match="the loss is finite and the gradient is not"):
+        check(lambda x: np.sum(np.maximum(x, 0.0) ** 2), gradient, np.array([1.0, -2.0]))
 
 
 def test_cancellation_shows_as_a_radius_and_not_as_an_excuse() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ONE = "jax and gradient and nine_weight-"
+"""The rows of one subject and one framework."""
 PARTS = ("reference", "manual", "oracles", "tests/gate", "conftest.py", "pyproject.toml")
 
 
@@ -26,7 +28,7 @@ def copy_house(folder: Path) -> None:
         source, target = ROOT / part, folder / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target)
         else:
             shutil.copy(source, target)
 
@@ -82,21 +84,21 @@ def summary(output: str) -> list[str]:
 
 
 def test_the_summary_does_not_depend_on_workers_or_order(house: Path) -> None:
-    # Training runs take most of the gate's time and report like everything else.
-    some = "not free_running and not replication and (not lockstep or adam)"
+    # One subject and one setting report like all others; three runs of everything would take most of the suite's time.
+    some = "(nine_weight or neuron or adam-epsilon) and not nine_weight_values and not free_running and not replication"
     runs = [
-        gate(house, *options, "--draws", "4", "-k", some)
-        for options in (("-n", "0", "-p", "no:randomly"), ("-n", "2"), ("-n", "auto", "--dist", "worksteal"))
+        gate(house, *options, "--draws", "2", "-k", some)
+        for options in (("-n", "0", "-p", "no:randomly"), ("-n", "2", "--dist", "worksteal"))
     ]
-    assert [code for code, _ in runs] == [0, 0, 0], "\n".join(output for _, output in runs)
-    first, *others = (summary(output) for _, output in runs)
-    assert len(first) > 20
-    assert all(other == first for other in others)
+    assert [code for code, _ in runs] == [0, 0], "\n".join(output for _, output in runs)
+    in_order, spread = (summary(output) for _, output in runs)
+    assert len(in_order) > 20
+    assert spread == in_order
 
 
 def test_draws_and_seed_move_the_trial(house: Path) -> None:
-    _, first = gate(house, "-n", "0", "--draws", "4", "-k", "jax and gradient")
-    _, moved = gate(house, "-n", "0", "--draws", "4", "--seed", "1", "-k", "jax and gradient")
+    _, first = gate(house, "-n", "0", "--draws", "4", "-k", ONE)
+    _, moved = gate(house, "-n", "0", "--draws", "4", "--seed", "1", "-k", ONE)
     assert summary(first) != summary(moved)
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 import textwrap
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import exp, pi, sqrt
@@ -679,6 +680,35 @@ def test_imports_inside_a_function_are_followed(user_module: Maker) -> None:
     user_module("def third():\n    return 1 / 3\n", "user_hidden")
     main = user_module("def f(x):\n    import user_hidden\n    return x * user_hidden.third()\n", "user_main")
     found, noted = run(main.f, lift(1.0))
+    assert is_exactly(found, 1, 3)
+    assert noted == []
+
+
+def test_modules_that_a_closure_holds_are_followed(user_module: Maker) -> None:
+    user_module("def third():\n    return 1 / 3\n", "user_held")
+    main = user_module(
+        """
+        def make():
+            import user_held as h
+            def f(x):
+                return x * h.third()
+            return f
+        f = make()
+        """,
+        "user_main",
+    )
+    found, noted = run(main.f, lift(1.0))
+    assert is_exactly(found, 1, 3)
+    assert noted == []
+
+
+def test_a_source_that_warns_is_read(tmp_path: Path) -> None:
+    """Warnings of the compiler are told at import, and are no reason to take literals as floats."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source = 'DIGITS = "\\d"\ndef third(x):\n    return x * (1 / 3)\n'
+        main = module_from(tmp_path / "user_warns.py", source, "user_warns")
+    found, noted = run(main.third, lift(1.0))
     assert is_exactly(found, 1, 3)
     assert noted == []
 

@@ -337,7 +337,8 @@ def test_an_interrupted_trial_stops_its_process(by: signal.Signals, tmp_path: Pa
     """A loop must not go on burning a processor when nobody waits for it."""
     number, loop = tmp_path / "pid", tmp_path / "loop.py"
     loop.write_text(f"import os\nopen({str(number)!r}, 'x').write(str(os.getpid()))\nwhile True: pass\n")
-    script = (
+    script = (  # a shell's background jobs ignore SIGINT, and so does all that they start
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"from pathlib import Path; from oracles.isolation import try_file; try_file(Path({str(loop)!r}), 1, 0, 60)"
     )
     waiting = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.DEVNULL)
