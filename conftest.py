@@ -17,7 +17,7 @@ os.environ.update(
 )
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ import numpy as np
 import pytest
 
 from manual import chain_rule, nine_weight, nine_weight_stable, nine_weight_values
+from oracles.report import github, save, write_report
 from tests.gate import subjects
+from tests.gate.cases import describe
 from tests.gate.configurations import CONFIGURATIONS
 from tests.gate.draws import SCALES, draws
-from tests.gate.results import write_results
+from tests.gate.results import results_of
 from tests.gate.submissions import submissions
 from tests.gate.summary import aligned, tables
 from tests.gate.verdicts import PROPERTY
@@ -37,11 +39,14 @@ from tests.gate.verdicts import PROPERTY
 FRAMEWORKS = ["torch_autograd", "jax_grad"]
 ORACLES = [*FRAMEWORKS, "complex_step", "central_difference", "richardson"]
 GATE = Path(__file__).parent / "tests" / "gate"
+STEP_SUMMARY = os.environ.pop("GITHUB_STEP_SUMMARY", "")
+"""Where GitHub wants a Markdown summary. Taken away, since tests run gates of their own whose verdicts are no news."""
 
 
 def _functions(module: Any) -> tuple[Any, Any]:
     """Loss and gradient of a form of the nine-weight graph."""
-    return (lambda w, x, y: module.forward(w, x, y)[0]), (lambda w, x, y: module.loss_and_gradient(w, x, y)[1])
+    forward, loss_and_gradient = module.forward, module.loss_and_gradient  # in reach of the lifting and the diagnosis
+    return (lambda w, x, y: forward(w, x, y)[0]), (lambda w, x, y: loss_and_gradient(w, x, y)[1])
 
 
 NINE_WEIGHT = subjects.nine_weight("nine_weight", *_functions(nine_weight))
@@ -113,6 +118,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="seconds after which a --subject that has given no further result is stopped (60)",
     )
     group.addoption("--results", type=Path, metavar="FILE", help="write one JSON record per subject and check")
+    group.addoption(
+        "--report", type=Path, metavar="DIR", help="write results.json and the page index.html that shows them"
+    )
     group.addoption("--seed", type=_seed, default=0, metavar="N", help="moves every draw of the trial (0)")
 
 
@@ -121,10 +129,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    names = ("numpy", "torch", "jax", "python-flint")
-    versions = ", ".join(f"{name} {_version(name)}" for name in names)
     draws_and_seed = f"draws {config.option.draws}, seed {config.option.seed}"
-    return f"backproof: {draws_and_seed}, float64, one thread per worker; {versions}; {platform.machine()}"
+    return f"backproof: {draws_and_seed}, float64, one thread per worker; {_environment()}"
+
+
+def _environment() -> str:
+    names = ("numpy", "torch", "jax", "python-flint")
+    return f"{', '.join(f'{name} {_version(name)}' for name in names)}; {platform.machine()}"
 
 
 def _version(name: str) -> str:
@@ -136,6 +147,8 @@ def _version(name: str) -> str:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """With --subject the gate tries the submissions alone: the house's own subjects are no news then."""
+    if collection_path == GATE / "test_figures.py" and not config.option.report:
+        return True
     if collection_path.parent == GATE and collection_path.name.startswith("test_"):
         return (collection_path.name == "test_submissions.py") != bool(config.option.subject) or None
     return None
@@ -168,6 +181,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" or report.failed:
+        describe(item, report)
+    return report
+
+
 @pytest.fixture
 def frameworks() -> list[str]:
     return FRAMEWORKS
@@ -197,5 +218,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(title, sep="-")
         for line in aligned(rows):
             terminalreporter.write_line(line)
+    results = results_of(reports, config.option.draws, config.option.seed, _environment())
     if config.option.results:
-        write_results(config.option.results, reports, {"draws": config.option.draws, "seed": config.option.seed})
+        save(results, config.option.results)
+    if config.option.report:
+        page = write_report([results], config.option.report)
+        terminalreporter.write_line(f"report: {page}")
+    if STEP_SUMMARY:
+        with Path(STEP_SUMMARY).open("a", encoding="utf-8") as step_summary:  # other steps have written to it
+            step_summary.write(github.summary(results))
+        for line in github.error_commands(results):
+            terminalreporter.write_line(line)

@@ -1,46 +1,35 @@
-"""--results: what every check found, as JSON that `results.schema.json` beside this file describes."""
+"""What every check of a run found, as data for --results and --report: `results.schema.json` describes it."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from oracles.report.merging import Record, Results
 from tests.gate.verdicts import PROPERTY
 
-VERSION = 1
+CASE = f"{PROPERTY}-case"
+"""The property that says what a test had on trial: see `tests.gate.cases`."""
 
 
-def write_results(path: Path, reports: Iterable[pytest.TestReport], run: Mapping[str, Any]) -> None:
-    """One record per subject and check, in the order of the tests' names. Folders of `path` are made if missing."""
+def results_of(reports: Iterable[pytest.TestReport], draws: int, seed: int, environment: str) -> Results:
+    """One record per subject and check, in the order of the tests' names."""
     records = sorted((r for report in reports for r in _records(report)), key=lambda r: str(r["test"]))
-    content = _finite({"version": VERSION, "run": dict(run), "records": records})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return Results(draws, seed, (environment,), tuple(records))
 
 
-def _records(report: pytest.TestReport) -> list[dict[str, Any]]:
+def _records(report: pytest.TestReport) -> list[Record]:
     """What a test left behind, or else that there was one; nothing for the parts before and after it that went well."""
     if report.when != "call" and report.passed:
         return []
-    test: dict[str, Any] = {"test": report.nodeid, "outcome": report.outcome}
+    test: Record = {"test": report.nodeid, "outcome": report.outcome}
     if not report.passed:
         said = report.longrepr  # its text without the name of the worker, which `longreprtext` adds
         test["message"] = said[2] if isinstance(said, tuple) else str(said)
+    for name, value in report.user_properties:
+        if name == CASE:
+            test |= dict(value)  # type: ignore[call-overload]
     found: list[Any] = [value for name, value in report.user_properties if name == PROPERTY]
     return [{**test, **value} for value in found] or [{**test, "kind": "test"}]
-
-
-def _finite(value: Any) -> Any:
-    """The same with null for what JSON has no number for."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -20,6 +20,7 @@ from tests.gate.trajectories import (
     checkpoints,
     drift,
     drift_from_exact,
+    drift_path,
     exact,
     free_running,
     initial_weights,
@@ -104,6 +105,8 @@ def test_free_running(configuration: Configuration, seed: int, request: pytest.F
             theirs=float(drift_from_exact(run.recorded, truth).max()),
             allowed=float(np.median(allowed)),
             nearest=float((apart / allowed).max()),
+            steps=checkpoints(configuration.epochs),
+            path=drift_path(mine, run.recorded),
             seconds=seconds,
         )
 

@@ -164,6 +164,11 @@ def drift(weights: Array, others: Array) -> Array:
     return found
 
 
+def drift_path(weights: Array, others: Array) -> list[float]:
+    """(S) the largest distance at each checkpoint, of two trajectories (S, R, 9), to three digits."""
+    return [float(f"{distance:.3g}") for distance in np.abs(weights - others).max(axis=(1, 2))]
+
+
 def drift_from_exact(weights: Array, truth: list[BallArray]) -> Array:
     """(E) the largest distance of the first E trajectories (S, R, 9) from the exact ones (E, 9), rounded up."""
     exact_ones = np.array([there._a for there in truth])

@@ -31,8 +31,8 @@ from oracles.checking import examine
 from oracles.mutation import Mutant, mutants
 from oracles.mutation_equivalence import equivalent
 from oracles.registration import Subject
+from oracles.report.mutant_tables import SIZES, Row, kill_cells
 from tests.gate import subjects
-from tests.gate.mutant_tables import SIZES, Row, kill_cells
 from tests.gate.summary import aligned
 from tests.meta.mutant_places import standing_in, written_out
 

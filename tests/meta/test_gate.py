@@ -19,14 +19,18 @@ PARTS = ("reference", "manual", "oracles", "tests/gate", "conftest.py", "pyproje
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """A copy of the repository that a test may damage."""
+    copy_house(tmp_path)
+    return tmp_path
+
+
+def copy_house(folder: Path) -> None:
     for part in PARTS:
-        source, target = ROOT / part, tmp_path / part
+        source, target = ROOT / part, folder / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target)
         else:
             shutil.copy(source, target)
-    return tmp_path
 
 
 def gate(house: Path, *options: str) -> tuple[int, str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from conftest import SUBJECTS
+from oracles.report.mutant_tables import SIZES, Row, kill_cells, totals
 from tests.gate.draws import SCALES
-from tests.gate.mutant_tables import SIZES, Row, kill_cells, totals
 from tests.gate.summary import tables
 from tests.gate.verdicts import PROPERTY
 from tests.meta.kill_matrix import CASES, CHECKS, OURS, Case, Check, Problem, answer, rows, size_of, table

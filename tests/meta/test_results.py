@@ -12,7 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.gate.results import write_results
+from oracles.report import save
+from tests.gate.results import results_of as results_of_reports
 from tests.gate.verdicts import PROPERTY
 from tests.meta.test_gate import house, plant
 
@@ -51,7 +52,8 @@ def test_the_schema_is_one() -> None:
 
 def test_every_kind_of_record_is_in_the_schema() -> None:
     """Of those that any file of the gate leaves or sums up."""
-    sources = "".join(path.read_text() for path in sorted((ROOT / "tests" / "gate").glob("*.py")))
+    files = [*sorted((ROOT / "tests" / "gate").glob("*.py")), ROOT / "oracles" / "report" / "tables.py"]
+    sources = "".join(path.read_text() for path in files)
     named = set(re.findall(r'"kind": "(\w+)"|kinds\["(\w+)"\]', sources))
     kinds = {a or b for a, b in named} | {"absent"}
     assert kinds >= {"agreement", "certificate", "lockstep", "drift", "replication", "submission", "test", "speed"}
@@ -66,7 +68,8 @@ def test_a_gate_with_failures(house: Path) -> None:
     population.write_text(population.read_text().replace("POPULATION = 1000", "POPULATION = 20"))
     chosen = "square_of_line or (quadratic and certified) or forward_values or test_claims or rprop-gentle"
     results = results_of(house, house / "new" / "results.json", "-n", "0", "--draws", "1", "--seed", "3", "-k", chosen)
-    assert results["run"] == {"draws": 1, "seed": 3}
+    assert (results["run"]["draws"], results["run"]["seed"], results["conflicts"]) == (1, 3, [])
+    assert results["run"]["environments"][0].startswith("numpy ")
     records = results["records"]
     assert [r["test"] for r in records] == sorted(r["test"] for r in records)
     kinds = {"agreement", "certificate", "lockstep", "drift", "absent", "replication", "test"}
@@ -74,6 +77,10 @@ def test_a_gate_with_failures(house: Path) -> None:
     failed = {r["test"]: r["message"] for r in records if r["outcome"] == "failed" and "square" in r["test"]}
     assert len(failed) == 6
     assert all("proved wrong: 64 of 64 entries" in message for message in failed.values())
+    causes = [r["cause"] for r in records if r["test"] in failed]
+    assert all(cause == causes[0] for cause in causes)
+    assert causes[0]["text"].startswith("chain_rule.py:41 in square_of_line_backward:  dx = du * 3.5\n")
+    assert (causes[0]["file"], causes[0]["line"]) == ("manual/chain_rule.py", 41)
 
 
 SUBJECTS = {
@@ -157,7 +164,7 @@ def report(when: Any = "call", outcome: Any = "passed", longrepr: Any = None, *r
 
 def written(tmp_path: Path, *reports: pytest.TestReport) -> list[Results]:
     path = tmp_path / "results.json"
-    write_results(path, reports, {"draws": 1, "seed": 0})
+    save(results_of_reports(reports, 1, 0, "numpy"), path)
     content = json.loads(path.read_text(), parse_constant=_no_constant)
     assert list(VALIDATOR.iter_errors(content)) == []
     records: list[Results] = content["records"]
@@ -167,7 +174,9 @@ def written(tmp_path: Path, *reports: pytest.TestReport) -> list[Results]:
 def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
     names = {"rule": "sgd", "configuration": "sgd", "framework": "torch_optim", "runs": 1, "epochs": 1, "seconds": 0.5}
     sizes = {"apart": float("nan"), "own": float("inf"), "theirs": 1.0, "allowed": -float("inf"), "nearest": 2.0}
-    (record,) = written(tmp_path, report("call", "passed", None, {"kind": "drift", **names, **sizes}))
+    path = {"steps": [22], "path": [float("nan")]}
+    (record,) = written(tmp_path, report("call", "passed", None, {"kind": "drift", **names, **sizes, **path}))
+    assert record["path"] == [None]
     assert [record[name] for name in sizes] == [None, None, 1.0, None, 2.0]
 
 
@@ -203,6 +212,6 @@ def test_only_what_says_something_is_recorded(tmp_path: Path) -> None:
 def test_the_schema_refuses_what_is_no_record(change: Results) -> None:
     rest = {"verdict": "right", "evidence": "", "draws": 1, "draw": "a", "digits": 42.0, "notes": []}
     good: Results = {"kind": "submission", "test": "t", "outcome": "passed", "file": "f.py", "subject": "s", **rest}
-    run = {"version": 1, "run": {"draws": 1, "seed": 0}}
+    run = {"version": 1, "run": {"draws": 1, "seed": 0, "environments": ["numpy"]}, "conflicts": []}
     assert VALIDATOR.is_valid({**run, "records": [good]})
     assert not VALIDATOR.is_valid({**run, "records": [good | change]})
