@@ -1,4 +1,10 @@
-"""Why a gradient is wrong."""
+"""Why a gradient is wrong: the line of the backward, and the edit that makes it right, proved by its certificate.
+
+The explanation is found by repair: `oracles.diagnosis_search` undoes mistakes of the kinds that gradients are known for
+in the text of the backward, and the certificate confirms one of them at every sample. So an explanation is never a
+guess: with that edit the gradient is right. Where no edit makes it so, the values are looked at
+(`oracles.diagnosis_values`), and where they fit nothing either, nothing is claimed.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +12,13 @@ import contextlib
 import io
 import warnings
 from dataclasses import dataclass
-from types import FunctionType
 
 import numpy as np
 
 from oracles.certificate import Certificate
-from oracles.diagnosis_edits import Editable, functions_of, written_out
-from oracles.diagnosis_search import Search
-from oracles.diagnosis_words import told
+from oracles.diagnosis_search import search
 from oracles.diagnosis_values import explained_by_values
+from oracles.diagnosis_words import told
 from oracles.trial import Trial
 
 
@@ -34,31 +38,20 @@ class Diagnosis:
 
 
 def diagnose(trial: Trial, certificate: Certificate) -> Diagnosis | None:
-    functions = functions_of(trial.subject)
-    with (
-        np.errstate(all="ignore"),
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        written_out(functions) as files,
-    ):
-        warnings.simplefilter("ignore")
-        diagnose.findings=None
+    """The explanation of a gradient that was proved wrong, or None where none holds.
+
+    `certificate` is that of `trial`. While it searches, the subject's functions run edited code; they are put back.
+    """
+    with np.errstate(all="ignore"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # edited code may average over nothing, and what it prints is no news
         try:
-            search = Search(trial, certificate, [e for f in functions if (e := _editable(f)) is not None])
-            findings = search.findings()
-            diagnose.search = search; diagnose.findings = findings
-            if findings.explanation is not None:
-                (repair, *_) = findings.explanation.repairs
-                filename = repair.editable.source.filename
-                return Diagnosis(told(findings.explanation, trial, files), files.get(filename, filename), repair.line, repair.told.before, repair.told.after)
+            found = search(trial, certificate)
         finally:
-            trial.leave_floats()
+            with contextlib.suppress(Exception):  # what raises now has raised before
+                trial.leave_floats()
+    if found.repair is not None and found.proof is not None:
+        edit = found.repair.told
+        file = found.repair.editable.source.filename
+        return Diagnosis(told(found.repair, found.proof), file, found.repair.line, edit.before, edit.after)
     words = explained_by_values(trial, certificate)
     return Diagnosis(words) if words else None
-
-
-def _editable(function: FunctionType) -> Editable | None:
-    try:
-        return Editable(function)
-    except (TypeError, ValueError):
-        return None

@@ -1,30 +1,32 @@
-"""Edits of functions on trial, tried at speed: a function is compiled alone, put in its own place and taken out again.
-
-Lambdas are written out as the functions that they abbreviate for as long as they are edited.
-"""
+"""Edits of functions on trial, tried at speed: a function is compiled alone, put in its own place and taken out again."""
 
 from __future__ import annotations
-
 import __future__
+
 import ast
-import linecache
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from oracles.diagnosis_guard import codes_run_by
 from oracles.mutation_body import Body, Edit
 from oracles.mutation_operators import Operator
-from oracles.mutation_source import Piece, parsed, read, rebuilt, splice
+from oracles.mutation_source import Piece, read, rebuilt, splice
 from oracles.reachable import cells, is_foreign, names_in, nested_codes, subject_functions
+from oracles.repair_operators import is_harmless
+from oracles.trial import Trial
+
+EDITED = "<edit>"
+"""The file that edited code says it is from."""
 
 
 def functions_of(roots: Iterable[object]) -> list[FunctionType]:
     """Every function of the user's own that some callables reach, in modules that they close over too."""
-    waiting, found = list(roots), []
+    waiting = list(roots)
     while True:
         found = subject_functions(waiting)
         held = [(f, cell.cell_contents) for f in found for cell in cells(f)]
@@ -33,6 +35,27 @@ def functions_of(roots: Iterable[object]) -> list[FunctionType]:
         if all(any(value is known for known in waiting) for value in more):
             return found
         waiting += more
+
+
+def functions_run(trial: Trial) -> tuple[list[FunctionType], list[FunctionType]]:
+    """The user's own functions that the loss runs, and those that the gradient runs, callees first.
+
+    Raises what they raise.
+    """
+    known = {f.__code__: f for f in functions_of(trial.subject)}
+    runs = (trial.value, trial.gradient)
+    codes = [codes_run_by(lambda run=run: run(trial.arguments(lifted=False))) for run in runs]  # type: ignore[misc]
+    for_loss, for_gradient = ([known[code] for code in each if code in known] for each in codes)
+    return for_loss, for_gradient
+
+
+def editables(functions: Iterable[FunctionType]) -> list[Editable]:
+    """Those functions whose source is at hand."""
+    found = []
+    for function in functions:
+        with suppress(TypeError, ValueError):  # a lambda, a generator, no source
+            found.append(Editable(function))
+    return found
 
 
 class _QuickBody(Body):
@@ -55,23 +78,26 @@ class Editable:
         self.function, self.original = function, function.__code__
         self.source = read(function)
         self.body: Body = _QuickBody(self.source, function.__globals__)
-        self._edits: dict[int, dict[int, list[Edit]]] = {}
+        self._edits: dict[str, dict[int, list[Edit]]] = {}
 
     def edits(self, operator: Operator, line: int) -> list[Edit]:
-        """What an operator can do on a line."""
-        if id(operator) not in self._edits:
-            self._edits[id(operator)] = found = {}
+        """What an operator can do on a line, but for edits that may ask for arrays or loops of any length."""
+        key = f"{operator.name} {id(operator)}"
+        if key not in self._edits:
+            found: dict[int, list[Edit]] = {}
+            self._edits[key] = found
             for edit in operator.edits(self.body):
-                found.setdefault(line_of(edit), []).append(edit)
-        return self._edits[id(operator)].get(line, [])
+                if is_harmless(edit, operator.name, self.body):
+                    found.setdefault(line_of(edit), []).append(edit)
+        return self._edits[key].get(line, [])
 
     @cached_property
     def lines(self) -> list[int]:
-        """Every line that a statement stands on."""
+        """Every line that a statement begins on."""
         return sorted({node.lineno for node in self.body.nodes if isinstance(node, ast.stmt)})
 
     def code(self, pieces: Sequence[Piece]) -> CodeType | None:
-        """What the function's code is with pieces of its source replaced; None if it cannot take the original's place."""
+        """The function's code with pieces of its source replaced; None if it cannot take the original's place."""
         start, text = self._own_text
         ordered = sorted(pieces)
         if any(a.end > b.start for a, b in pairwise(ordered)) or any(piece.start < start for piece in ordered):
@@ -79,7 +105,7 @@ class Editable:
         edited = splice(text, (piece.moved(-start) for piece in pieces)).decode()
         flags = self.original.co_flags & __future__.annotations.compiler_flag
         with suppress(SyntaxError, ValueError, RecursionError):
-            module = compile(self._around + edited, "<edit>", "exec", flags, dont_inherit=True)
+            module = compile(self._around + edited, EDITED, "exec", flags, dont_inherit=True)
             for code in nested_codes(module):
                 if code.co_name == self.original.co_name:
                     return code if code.co_freevars == self.original.co_freevars else None
@@ -117,21 +143,11 @@ class Editable:
 
 @dataclass(frozen=True)
 class Repair:
-    """An edit of a function, as what is to be tried."""
+    """An edit of a function that may make its gradient right."""
 
     editable: Editable
     operator: Operator
     edit: Edit
-    kept: tuple[Piece, ...] = ()
-    """Of other repairs of the same function, that are made as well."""
-
-    @property
-    def pieces(self) -> tuple[Piece, ...]:
-        return (*self.kept, *self.edit.pieces)
-
-    @property
-    def function(self) -> FunctionType:
-        return self.editable.function
 
     @property
     def line(self) -> int:
@@ -142,16 +158,23 @@ class Repair:
         return self.editable.source.line(self.line)
 
     @cached_property
+    def code(self) -> CodeType | None:
+        return self.editable.code(self.edit.pieces)
+
+    @cached_property
     def told(self) -> Edit:
         """The same edit, with what it says before and after."""
-        spoken = Body(self.editable.source, self.function.__globals__)
+        spoken = Body(self.editable.source, self.editable.function.__globals__)
         return next(edit for edit in self.operator.edits(spoken) if edit.pieces == self.edit.pieces)
+
+    @property
+    def pseudo_file(self) -> str:
+        return f"<repair {id(self)} of {self.editable.function.__qualname__}>"
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Meanwhile the function runs the edited code, whose text is at hand: it can be lifted, and edited further."""
-        text = self.editable.source.spliced(self.pieces)
-        made = rebuilt(self.function, text, f"<repair {id(self)} of {self.function.__qualname__}>")
+        """Meanwhile the function runs the edited code, whose text is at hand, so that balls can run it."""
+        made = rebuilt(self.editable.function, self.editable.source.spliced(self.edit.pieces), self.pseudo_file)
         with self.editable.running(made.__code__):
             yield
 
@@ -159,73 +182,3 @@ class Repair:
 def line_of(edit: Edit) -> int:
     node: Any = edit.node
     return int(node.lineno)
-
-
-# --- lambdas --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def written_out(functions: Sequence[FunctionType]) -> Iterator[dict[str, str]]:
-    """Meanwhile every lambda among them whose source is at hand runs as a function made with def, from a file of its own.
-
-    Yields the name of each such file with that of the file that the lambda stands in; lines have their own numbers.
-    """
-    files: dict[str, str] = {}
-    with ExitStack() as stack:
-        for function in functions:
-            code = function.__code__
-            text = _as_definition(function) if code.co_name == "<lambda>" else None
-            if text is None:
-                continue
-            filename = f"<lambda of line {code.co_firstlineno} of {function.__module__} {len(files)}>"
-            made = _compiled(text, filename, code)
-            if made is None:
-                continue
-            linecache.cache[filename] = (len(text), None, [line + "\n" for line in text.split("\n")], filename)
-            stack.callback(linecache.cache.pop, filename, None)
-            stack.callback(setattr, function, "__code__", code)
-            function.__code__ = made
-            files[filename] = code.co_filename
-        yield files
-
-
-def _as_definition(function: FunctionType) -> str | None:
-    """The text of a lambda as a definition on the same line; None if it cannot be told which lambda of a line it is."""
-    code = function.__code__
-    linecache.checkcache(code.co_filename)
-    whole = "".join(linecache.getlines(code.co_filename, function.__globals__))
-    try:
-        lambdas = [node for node in ast.walk(parsed(whole)) if isinstance(node, ast.Lambda)]
-    except SyntaxError:
-        return None
-    alike = [node for node in lambdas if node.lineno == code.co_firstlineno and _has_code(node, code)]
-    if len({ast.dump(node) for node in alike}) != 1 or (code.co_freevars and code.co_firstlineno < 2):
-        return None
-    (node, *_) = alike
-    head = "\n" * (node.lineno - 1)
-    if code.co_freevars:
-        head = "\n" * (node.lineno - 2) + f"def around({', '.join(code.co_freevars)}):\n "
-    body = ast.get_source_segment(whole, node.body)
-    return f"{head}def lambda_({ast.unparse(node.args)}): return ({body}\n)\n"
-
-
-def _has_code(node: ast.Lambda, code: CodeType) -> bool:
-    """Whether a lambda compiles to a code, but for where it stands."""
-    text = ast.unparse(node)
-    if code.co_freevars:
-        text = f"def around({', '.join(code.co_freevars)}): return {text}"
-    made = next((c for c in nested_codes(compile(text, "", "exec")) if c.co_name == "<lambda>"), None)
-    return made is not None and (made.co_code, made.co_names, made.co_varnames, made.co_consts) == (
-        code.co_code,
-        code.co_names,
-        code.co_varnames,
-        code.co_consts,
-    )
-
-
-def _compiled(text: str, filename: str, original: CodeType) -> CodeType | None:
-    with suppress(SyntaxError):
-        for code in nested_codes(compile(text, filename, "exec", dont_inherit=True)):
-            if code.co_name == "lambda_" and code.co_freevars == original.co_freevars:
-                return code
-    return None

@@ -1,34 +1,25 @@
 """Where in a backward the mistake can be: the lines that the wrong entries depend on, the likeliest first.
 
-Two things are looked at. Every number of every line is doubled in turn, to see which entries of the gradient depend on
-it: a mistake is where all wrong ones do, and most likely where no other does. And a local of the backward that is named
-after one of the forward, such as `du` after `u`, should be the derivative of the loss with respect to it: that can be
-measured, by moving `u`. The first of them that is wrong is made from a mistake.
+Every number of every line is changed in turn, to see which entries of the gradient depend on it. A mistake is where all
+wrong ones do, and most likely where no other does.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from types import CodeType, FrameType, FunctionType
-from typing import Any
 
 import numpy as np
 
-from oracles.diagnosis_bench import Bench, Groups
+from oracles.diagnosis_bench import Bench, Columns
 from oracles.diagnosis_edits import Editable
+from oracles.diagnosis_intermediates import Intermediate
 from oracles.mutation_body import Body
-from oracles.repair_operators import computed
-from oracles.trial import Array
 
 _DERIVATIVE = re.compile(r"_?(d[A-Z_a-z]|grad|delta|return|self\.d|self\.grad)")
 """How the name of a derivative begins where people write one."""
-_NAMED = re.compile(r"^(?:grad_|d_?|delta_?)(?P<after>\w+)$|^(?P<before>\w+)_grad$")
-_RIGHT, _WRONG = 1e-6, 1e-4
-_MOVES = "_backproof_moves"
 
 
 @dataclass(frozen=True)
@@ -37,87 +28,103 @@ class Place:
 
     editable: Editable
     line: int
-    reached: Groups
-    """What of the gradient depends on it."""
     exactly: bool
-    """Whether that is what is wrong, and nothing else."""
+    """Whether what depends on it is what is wrong, and nothing else."""
 
 
 @dataclass(frozen=True)
-class Named:
-    """A local of the backward that is named after one of the forward, and whether it is the derivative by that."""
+class Places:
+    """All lines of a backward, by how likely the mistake is there."""
 
-    name: str
-    of: str
-    right: bool
-    editable: Editable
-    line: int
-    """Where it gets its value."""
-
-
-def reached(bench: Bench, editables: Sequence[Editable]) -> list[tuple[Editable, int, Groups]]:
-    """What of the gradient each line reaches, without changing the loss.
-
-    Of a line with several numbers, what that one reaches which all of the wrong entries depend on and the fewest others.
-    """
-    found = []
-    for editable in editables:
-        by_line: dict[int, list[Groups]] = {}
-        for node in computed(editable.body):
-            for text in ("2 * {}", "1.5 + {}"):
-                changed = _changed(bench, editable, node, text)
-                if changed is not None:
-                    by_line.setdefault(int(node.lineno), []).append(changed)
-                    break
-        for line, each in sorted(by_line.items()):
-            enough = [groups for groups in each if not (bench.wrong & ~groups).any()]
-            found.append((editable, line, min(enough, key=np.sum) if enough else np.any(each, axis=0)))
-    return found
+    upstream: list[Place]
+    """Those that are not behind the first wrong intermediate: none, if there is no such."""
+    exact: list[Place]
+    unsure: list[Place]
+    """Others that all wrong entries depend on."""
+    rest: list[Place]
 
 
-def _changed(bench: Bench, editable: Editable, node: ast.expr, text: str) -> Groups | None:
-    code = editable.code([editable.body.piece(node, text.format(editable.body.operand(node)))])
-    if code is None:
-        return None
-    with editable.running(code):
-        changed = bench.changed(bench.gradients())
-        return changed if changed is not None and changed.any() and bench.keeps_the_loss() else None
-
-
-def likely_places(
-    bench: Bench,
-    lines: Sequence[tuple[Editable, int, Groups]],
-    named: Sequence[Named],
-    backward: Sequence[Editable],
-    shared: Set[int],
-) -> list[Place]:
-    """Lines that every wrong group depends on, the likeliest first; `shared` are the ids of what the loss calls too."""
+def places_of(bench: Bench, backward: Sequence[Editable], shared: Set[int], named: Sequence[Intermediate]) -> Places:
+    """`shared` are the ids of functions that the loss calls too, `named` what is known of intermediates."""
+    right = {(id(n.editable), n.line) for n in named if n.right and not _writes(n.editable.body, n.line)}
     calls = re.compile(rf"\b({'|'.join(re.escape(e.function.__name__) for e in backward)})\(")
-    right = {(id(n.editable), n.line) for n in named if n.right}
-    wrong = {(id(n.editable), n.line): i for i, n in reversed([*enumerate(n for n in named if not n.right)])}
-    ranked = []
-    for editable, line, groups in lines:
-        if (bench.wrong & ~groups).any() or (id(editable), line) in right:
-            continue
-        more = int((groups & ~bench.wrong).sum())
-        source = editable.source.line(line)
-        rank = (
-            more,
-            wrong.get((id(editable), line), len(wrong)),
-            id(editable) in shared,
-            bool(calls.search(source)) or _packs(editable.body, line),
-            not _DERIVATIVE.match(source),
-            _position(editable.function),
-            line,
-        )
-        ranked.append((rank, Place(editable, line, groups, more == 0)))
-    return [place for _, place in sorted(ranked, key=lambda pair: pair[0])]
+    ranked, rest = [], []
+    for position, editable in enumerate(backward):  # callees first: upstream
+        reached = _reached(bench, editable)
+        for line in editable.lines:
+            columns = reached.get(line)
+            if columns is None or (bench.wrong & ~columns).any() or (id(editable), line) in right:
+                if (id(editable), line) not in right:
+                    rest.append(Place(editable, line, False))
+                continue
+            more = int((columns & ~bench.wrong).sum())
+            source = editable.source.line(line)
+            rank = (
+                more,
+                id(editable.function) in shared,
+                bool(calls.search(source)) or _packs(editable.body, line),
+                not _renames(editable.body, line),
+                not _DERIVATIVE.match(source),
+                position,
+                line,
+            )
+            ranked.append((rank, Place(editable, line, more == 0)))
+    likely = [place for _, place in sorted(ranked, key=lambda pair: pair[0])]
+    exact = [p for p in likely if p.exactly]
+    return Places(_upstream(likely, named), exact, [p for p in likely if not p.exactly], rest)
 
 
-def partial_places(bench: Bench, lines: Sequence[tuple[Editable, int, Groups]]) -> list[Place]:
-    """Lines that some wrong groups depend on and no other, those with the most first: for one of several mistakes."""
-    found = [Place(e, line, g, False) for e, line, g in lines if not (g & ~bench.wrong).any() and (bench.wrong & ~g).any()]
-    return sorted(found, key=lambda p: (-int(p.reached.sum()), _position(p.editable.function), p.line))
+def _upstream(likely: Sequence[Place], named: Sequence[Intermediate]) -> list[Place]:
+    """Places that are not behind the first wrong intermediate of their function; none, if there is no such."""
+    first: dict[int, int] = {}
+    for intermediate in named:
+        if not intermediate.right:
+            first.setdefault(id(intermediate.editable), intermediate.line)
+    return [p for p in likely if first and p.line <= first.get(id(p.editable), p.line)]
+
+
+def _reached(bench: Bench, editable: Editable) -> dict[int, Columns]:
+    """What of the gradient depends on each line."""
+    by_line: dict[int, list[Columns]] = {}
+    for node in _computed(editable.body):
+        for text in ("1.5 + 2 * {}", "2 * {}"):
+            code = editable.code([editable.body.piece(node, text.format(editable.body.operand(node)))])
+            if code is None:
+                continue
+            with editable.running(code):
+                changed = bench.changed()
+            if changed is not None and changed.any():
+                by_line.setdefault(editable.body.statement(node).lineno, []).append(changed)
+                by_line.setdefault(int(node.lineno), []).append(changed)
+                break
+    return {line: _narrowest(each, bench.wrong) for line, each in by_line.items()}
+
+
+def _narrowest(each: Sequence[Columns], wrong: Columns) -> Columns:
+    """What the numbers of a line reach of which all that is wrong depends on one, or on several together."""
+    pure = np.any([columns for columns in each if not (columns & ~wrong).any()] or [wrong & ~wrong], axis=0)
+    enough = [columns for columns in (pure, *each) if not (wrong & ~columns).any()]
+    narrowest: Columns = min(enough, key=lambda c: int(c.sum())) if enough else np.any(each, axis=0)
+    return narrowest
+
+
+def _computed(body: Body) -> Iterator[ast.expr]:
+    """The numbers of every statement: whole results, and those inside of containers and calls."""
+    for node in body.nodes:
+        value = getattr(node, "value", None) if isinstance(node, ast.stmt) else None
+        if isinstance(value, ast.expr):
+            yield from _numbers(value)
+
+
+def _numbers(value: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(value, ast.Tuple | ast.List | ast.Dict):
+        for element in value.values if isinstance(value, ast.Dict) else value.elts:
+            yield from _numbers(element)
+        return
+    yield value
+    if isinstance(value, ast.Call):
+        for argument in (*value.args, *(keyword.value for keyword in value.keywords)):
+            yield from _numbers(argument)
 
 
 def _packs(body: Body, line: int) -> bool:
@@ -127,118 +134,12 @@ def _packs(body: Body, line: int) -> bool:
     return not computes and any(isinstance(node, ast.Tuple | ast.List | ast.Dict) for node in nodes)
 
 
-def _position(function: FunctionType) -> tuple[str, int]:
-    return function.__code__.co_filename, function.__code__.co_firstlineno
+def _renames(body: Body, line: int) -> bool:
+    """Whether a line only gives a value another name, which is where a factor is left out."""
+    assigned = [node for node in body.all(ast.Assign) if node.lineno == line]
+    return bool(assigned) and all(isinstance(node.value, ast.Name) for node in assigned)
 
 
-# --- locals that are named after others -----------------------------------------------------------------------------
-
-
-def named_locals(bench: Bench, forward: Sequence[Editable], backward: Sequence[Editable]) -> list[Named]:
-    """Derivatives by intermediates of the forward, in the order in which the backward makes them."""
-    made = {name: (e, node) for e in forward for name, node in _assigned(e.body)}
-    wanted: dict[CodeType, dict[str, int]] = {}
-    for editable in backward:
-        names = {name: node.lineno for name, node in _assigned(editable.body) if _named_after(name) in made}
-        if names:
-            wanted[editable.function.__code__] = names
-    if not wanted:
-        return []
-    seen = _watch(bench, wanted)
-    found = []
-    for editable in backward:
-        code = editable.function.__code__
-        for name, line in wanted.get(code, {}).items():
-            of = _named_after(name)
-            value = seen.get((code, name))
-            if value is None or of is None:
-                continue
-            right = _is_derivative(bench, *made[of], value)
-            if right is not None:
-                found.append(Named(name, of, right, editable, line))
-    return found
-
-
-def _named_after(name: str) -> str | None:
-    match = _NAMED.match(name)
-    return (match["after"] or match["before"]) if match else None
-
-
-def _assigned(body: Body) -> Iterator[tuple[str, ast.Assign]]:
-    """Plain names that are assigned to once, outside of loops."""
-    found = [
-        (target.id, node)
-        for node in body.all(ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name) and len(node.targets) == 1
-    ]
-    stores = [n.id for n in body.all(ast.Name) if isinstance(n.ctx, ast.Store)]
-    for name, node in found:
-        in_loop = any(isinstance(n, ast.For | ast.While) for n in body.around(node))
-        if stores.count(name) == 1 and not in_loop:
-            yield name, node
-
-
-def _watch(bench: Bench, wanted: dict[CodeType, dict[str, int]]) -> dict[tuple[CodeType, str], Any]:
-    """The values of some locals when their function returns; none of a function that is called more than once."""
-    seen: dict[tuple[CodeType, str], Any] = {}
-    calls: dict[CodeType, int] = {}
-
-    def trace(frame: FrameType, event: str, arg: object) -> Any:
-        code = frame.f_code
-        if code not in wanted:
-            return None
-        if event == "call":
-            calls[code] = calls.get(code, 0) + 1
-        elif event == "return":
-            for name in wanted[code]:
-                if name in frame.f_locals:
-                    seen[code, name] = np.array(frame.f_locals[name], dtype=np.float64)
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        bench.gradients()
-    finally:
-        sys.settrace(before)
-    return {key: value for key, value in seen.items() if calls[key[0]] == 1}
-
-
-def _is_derivative(bench: Bench, forward: Editable, node: ast.Assign, value: Array) -> bool | None:
-    """Whether a value is the derivative of the loss by what a statement of the forward assigns; None if it is not clear.
-
-    Measured along a random direction, by central differences, extrapolated once.
-    """
-    moved = forward.code([forward.body.piece(node.value, f"{forward.body.operand(node.value)} + {_MOVES}")])
-    if moved is None or bench.needs_value:
-        return None
-    value = np.broadcast_to(value, bench.value.shape) if value.size == 1 else value
-    direction = np.random.default_rng(0).standard_normal(value.shape)
-    namespace = forward.function.__globals__
-    trial = bench.trial
-
-    def loss(t: float) -> Array:
-        namespace[_MOVES] = t * direction
-        return np.asarray(trial.value(trial.arguments(lifted=False)), dtype=np.float64)
-
-    try:
-        with forward.running(moved):
-            h = 2.0**-10
-            wide, narrow = ((loss(s * h) - loss(-s * h)) / (2 * s * h) for s in (2.0, 1.0))
-            slope, error = (4 * narrow - wide) / 3, np.abs(narrow - wide)
-    except Exception:  # of any kind: it may not broadcast
-        return None
-    finally:
-        namespace.pop(_MOVES, None)
-    if slope.size > 1 and value.shape[: slope.ndim] != slope.shape:
-        return None
-    terms = (value * direction).reshape(*slope.shape, -1)
-    size = np.abs(terms).sum(axis=-1) + np.abs(slope)
-    with np.errstate(all="ignore"):
-        off = np.abs(terms.sum(axis=-1) - slope) / size
-        clear = (error / size < 1e-3) & (size > 0)
-    if not clear.any():
-        return None
-    worst = float(np.max(off[clear]))
-    return True if worst < _RIGHT else False if worst > _WRONG else None
+def _writes(body: Body, line: int) -> bool:
+    """Whether a line writes into an array, which others may hold too."""
+    return any(node.lineno == line for node in body.all(ast.AugAssign))

@@ -1,29 +1,20 @@
-"""Edits that undo mistakes: what a backward has too many taken out, what it may have mistaken exchanged, what it may
-lack put in.
+"""Edits that undo mistakes: what a backward has too many taken out, what it may have mistaken exchanged.
 
-Each is an operator like those of `oracles.mutation_operators`, and some are these themselves: an exchange undoes
-another. They are tried on a wrong backward until one of them makes it right; likely and simple ones come first, since
-among edits that all make it right the simplest is the best explanation.
+Each is an operator like those of `oracles.mutation_operators`. What it may lack is in `oracles.repair_missing`; which
+are tried, and in which order, in `oracles.repairs`.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations_with_replacement, zip_longest
-from types import FunctionType, UnionType
-from typing import Any
+from collections.abc import Iterator
+from itertools import zip_longest
+from types import FunctionType
 
-import numpy as np
-
-from oracles.mutation_arithmetic import RELATIVE, SYMBOLS
+from oracles.mutation_arithmetic import SYMBOLS
 from oracles.mutation_body import Body, Edit, called
-from oracles.mutation_operators import OPERATORS, Operator
 
-_MOST_NAMES = 14
-_MOST_TERMS = 8
 _MOST_CALLEES = 8
-_NO_NUMBERS = (ast.Starred, ast.Tuple, ast.List, ast.Dict, ast.GeneratorExp, ast.ListComp)
 _FAMILIES = (
     ("sin", "cos", "tan"),
     ("sinh", "cosh", "tanh"),
@@ -57,6 +48,13 @@ def drop_call(body: Body) -> Iterator[Edit]:
     for call in body.all(ast.Call):
         if len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred):
             yield body.expression(call, body.operand(call.args[0]), called(call.func))
+
+
+def drop_power(body: Body) -> Iterator[Edit]:
+    """A power too many."""
+    for node in body.all(ast.BinOp):
+        if isinstance(node.op, ast.Pow):
+            yield body.expression(node, body.operand(node.left), ast.unparse(node))
 
 
 def drop_cast(body: Body) -> Iterator[Edit]:
@@ -170,255 +168,35 @@ def other_number(body: Body) -> Iterator[Edit]:
             yield body.expression(node, repr(int(other) if whole else float(other)), f"{other:g} for {value:g}")
 
 
-# --- something too few ----------------------------------------------------------------------------------------------
+# --- what is never edited -------------------------------------------------------------------------------------------
+
+_SIZED = frozenset({"range", "arange", "linspace", "zeros", "ones", "empty", "full", "eye", "identity", "tri"}) | {
+    *("repeat", "tile", "broadcast_to", "reshape", "resize", "pad", "bytes", "bytearray", "bincount", "islice"),
+}
+"""Calls whose arguments say how long something is."""
+_KEEP_SIZES = frozenset({"other-number", "short-loop", "drop-term", "transpose", "axis", "keepdims"})
 
 
-def missing_minus(body: Body) -> Iterator[Edit]:
-    """A minus too few."""
-    for node, name in _spots(body):
-        yield body.expression(node, f"-{body.operand(node)}", f"of {name}")
+def is_harmless(edit: Edit, operator: str, body: Body) -> bool:
+    """Whether an edit cannot make a length of a value: 1e10 rounds take for ever, and as many numbers all memory."""
+    if operator in _KEEP_SIZES:
+        return True
+    inner = [edit.node] if isinstance(edit.node, ast.expr) else []
+    return not any(_is_size(node, body) for node in inner)
 
 
-Vocabulary = Callable[[Body, ast.expr], list[str]]
-"""What may be missing where a node stands, as Python would write it."""
+def _is_size(node: ast.AST, body: Body) -> bool:
+    """Whether a node makes a length: in a call that takes one, or in the value of a name that such a call takes."""
+    for outer in body.around(node):
+        if isinstance(outer, ast.Call) and called(outer.func) in _SIZED and outer is not node:
+            return True
+        if isinstance(outer, ast.Assign):
+            names = {n.id for target in outer.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+            return bool(names & _names_of_sizes(body))
+    return False
 
 
-def numbers(body: Body, node: ast.expr) -> list[str]:
-    """The numbers that derivatives of squares and cubes bring."""
-    return ["2", "3"]
-
-
-def more_numbers(body: Body, node: ast.expr) -> list[str]:
-    return ["4", "(-2)", "0.5"]
-
-
-def sizes(body: Body, node: ast.expr) -> list[str]:
-    """The lengths that a mean divides by."""
-    return [f"{p}.{size}" for p in body.parameters for size in ("shape[0]", "shape[1]", "shape[-1]", "size")]
-
-
-def intermediates(body: Body, node: ast.expr) -> list[str]:
-    """Names that have a value where a node stands, the latest first, and the entries and fields that the body reads."""
-    read = [
-        ast.unparse(n)
-        for n in body.nodes
-        if isinstance(n, ast.Subscript | ast.Attribute)
-        and isinstance(n.value, ast.Name)
-        and isinstance(n.ctx, ast.Load)
-        and n.value.id in body.own_names
-        and not body.is_called(n)
-    ]
-    return list(dict.fromkeys([*reversed(body.names_before(node)), *read]))[:_MOST_NAMES]
-
-
-def simple_derivatives(body: Body, node: ast.expr) -> list[str]:
-    """Of sigmoid, tanh and ReLU, from what they give."""
-    forms = ("(1 - {0})", "({0} > 0)", "(1 - {0} * {0})", "({0} * (1 - {0}))")
-    return [form.format(v) for form in forms for v in intermediates(body, node)]
-
-
-def functions(body: Body, node: ast.expr) -> list[str]:
-    """Elementary functions of an intermediate, and the user's own."""
-    names = intermediates(body, node)
-    elementary = [f"{body.numpy}.{f}({v})" for f in ("cos", "sin", "exp", "sign", "sqrt") for v in names if body.numpy]
-    return elementary + [f"{f}({v})" for f in own_functions(body)[:3] for v in names]
-
-
-def products(body: Body, node: ast.expr) -> list[str]:
-    """Of two intermediates."""
-    return [f"{a} * {b}" for a, b in combinations_with_replacement(intermediates(body, node)[:_MOST_TERMS], 2)]
-
-
-def one(body: Body, node: ast.expr) -> list[str]:
-    return ["1"]
-
-
-def missing_factor(*vocabularies: Vocabulary) -> Operator:
-    """A factor or divisor is missing, of a result, of a term of it, or of what a function takes."""
-
-    def edits(body: Body) -> Iterator[Edit]:
-        for node, name in _spots(body):
-            for factor in (text for vocabulary in vocabularies for text in vocabulary(body, node)):
-                for sign, label in (("*", "times"), ("/", "by")):
-                    yield body.expression(node, f"{body.operand(node)} {sign} {factor}", f"{name} {label} {factor}")
-
-    return Operator("missing-factor", edits)
-
-
-def missing_term(*vocabularies: Vocabulary) -> Operator:
-    """A summand is missing, of a result, of a factor of it, or of what a function takes."""
-
-    def edits(body: Body) -> Iterator[Edit]:
-        for node, name in (*_results(body), *_operands(body, ast.Mult | ast.Div), *_arguments(body)):
-            for term in (text for vocabulary in vocabularies for text in vocabulary(body, node)):
-                for sign in ("+", "-"):
-                    yield body.expression(node, f"{body.operand(node)} {sign} {term}", f"{name} {sign} {term}")
-
-    return Operator("missing-term", edits)
-
-
-def missing_function(body: Body) -> Iterator[Edit]:
-    """A function of an intermediate stands where the intermediate does."""
-    elementary = ("cos", "sin", "exp", "log", "tanh", "sqrt", "square", "abs", "sign")
-    names = [f"{body.numpy}.{f}" for f in elementary if body.numpy] + own_functions(body)
-    for read in body.reads():
-        for name in names:
-            yield body.expression(read, f"{name}({read.id})", f"{name} of {read.id}")
-
-
-def missing_reduction(body: Body) -> Iterator[Edit]:
-    """A sum or mean over an axis is missing, or a transpose."""
-    for node, name in _results(body):
-        yield body.expression(node, f"{body.operand(node)}.T", f"transpose of {name}")
-        for reduction in ("sum", "mean"):
-            for axis in ("0", "1", "-1", "(0, 1)", "(0, 2)", "(0, 2, 3)", "None"):
-                for keep in ("", ", keepdims=True"):
-                    text = f"{body.operand(node)}.{reduction}(axis={axis}{keep})"
-                    yield body.expression(node, text, f"{reduction} of {name} over {axis}{keep}")
-
-
-# --- where ----------------------------------------------------------------------------------------------------------
-
-
-def _results(body: Body) -> Iterator[tuple[ast.expr, str]]:
-    """Every number that is assigned or returned, plain names too."""
-    yield from body.results()
-    for node in body.nodes:
-        value = getattr(node, "value", None) if isinstance(node, ast.Assign | ast.AugAssign | ast.Return) else None
-        for part in value.elts if isinstance(value, ast.Tuple | ast.List) else [value]:
-            if isinstance(part, ast.Name):
-                yield part, part.id
-
-
-def _spots(body: Body) -> Iterator[tuple[ast.expr, str]]:
-    """Where a factor or a sign can be missing: results, terms of sums, divisors, and what functions take."""
-    seen: set[ast.expr] = set()
-    places = (_results(body), _operands(body, ast.Add | ast.Sub), _arguments(body), _divisors(body), _inside(body))
-    for place in places:
-        for node, name in place:
-            if node not in seen and not isinstance(node, _NO_NUMBERS):
-                seen.add(node)
-                yield node, name
-
-
-def _operands(body: Body, operators: type[ast.operator] | UnionType) -> Iterator[tuple[ast.expr, str]]:
-    for node in body.all(ast.BinOp):
-        if isinstance(node.op, operators):
-            yield from ((side, ast.unparse(side)) for side in (node.left, node.right))
-
-
-def _arguments(body: Body) -> Iterator[tuple[ast.expr, str]]:
-    for call in body.all(ast.Call):
-        yield from ((a, ast.unparse(a)) for a in call.args if not isinstance(a, ast.Constant | ast.Starred))
-
-
-def _divisors(body: Body) -> Iterator[tuple[ast.expr, str]]:
-    for node in body.all(ast.BinOp):
-        if isinstance(node.op, ast.Div | ast.Pow):
-            side = node.right if isinstance(node.op, ast.Div) else node.left
-            yield side, ast.unparse(side)
-
-
-def _inside(body: Body) -> Iterator[tuple[ast.expr, str]]:
-    """Numbers in containers: the derivatives that an operation of an engine hands on."""
-    for node in body.nodes:
-        if isinstance(node, ast.Tuple | ast.List) and isinstance(node.ctx, ast.Load):
-            yield from ((e, ast.unparse(e)) for e in node.elts if not isinstance(e, ast.Tuple | ast.List))
-
-
-def computed(body: Body) -> Iterator[ast.expr]:
-    """The numbers of every statement, to see what depends on them: whole results, and those inside of containers."""
-    for node in body.nodes:
-        value = getattr(node, "value", None) if isinstance(node, ast.stmt) else None
-        if isinstance(value, ast.expr):
-            yield from _numbers(value)
-
-
-def _numbers(value: ast.expr) -> Iterator[ast.expr]:
-    if isinstance(value, ast.Tuple | ast.List):
-        for element in value.elts:
-            yield from _numbers(element)
-        return
-    if isinstance(value, ast.Dict):
-        for item in value.values:
-            yield from _numbers(item)
-        return
-    yield value
-    if isinstance(value, ast.Call):
-        for argument in (*value.args, *(keyword.value for keyword in value.keywords)):
-            yield from _numbers(argument)
-
-
-# --- the rounds of a search -----------------------------------------------------------------------------------------
-
-_of = OPERATORS.__getitem__
-
-
-def _named(name: str, edits: Callable[[Body], Iterator[Edit]]) -> Operator:
-    return Operator(name, edits)
-
-
-TOO_MANY = (
-    _of("drop-factor"),
-    _of("drop-term"),
-    _named("drop-minus", drop_minus),
-    _named("drop-call", drop_call),
-    _named("drop-cast", drop_cast),
-    _named("forget", forget),
-    _named("out-of-place", out_of_place),
-    _named("drop-slice", drop_slice),
-    _named("drop-statement", drop_statement),
-)
-EXCHANGED = (
-    *map(
-        _of,
-        (
-            "swap-operator",
-            "swap-operands",
-            "sum-for-mean",
-            "exchange-function",
-            "comparison",
-            "branch",
-            "axis",
-            "keepdims",
-            "transpose",
-            "swap-returns",
-            "assign-for-accumulate",
-            "accumulate-for-assign",
-            "swap-statements",
-            "swap-indices",
-            "shift-index",
-            "epsilon",
-            "drop-sum",
-        ),
-    ),
-    _named("other-operator", other_operator),
-    _named("other-function", other_function),
-    _of("exponent"),
-    _named("other-number", other_number),
-    _of("short-loop"),
-)
-ROUNDS: tuple[tuple[Operator, ...], ...] = (
-    TOO_MANY,
-    EXCHANGED,
-    (
-        _named("missing-minus", missing_minus),
-        missing_factor(numbers),
-        missing_factor(intermediates),
-        _of("exchange-name"),
-        missing_term(one, intermediates),
-        _named("missing-reduction", missing_reduction),
-        missing_factor(sizes),
-    ),
-    (
-        missing_factor(more_numbers, simple_derivatives),
-        _named("missing-function", missing_function),
-        missing_term(products),
-    ),
-    (missing_factor(functions, products), missing_term(simple_derivatives, functions)),
-)
-"""What is tried on a line, the simplest first."""
-SUBTLE = tuple(
-    operator for round in ROUNDS[:2] for operator in round if operator.name in ("drop-factor", "drop-term", "other-number", "drop-statement")
-)
-"""Undo errors too small for floats to see, one by one with a proof each."""
+def _names_of_sizes(body: Body) -> set[str]:
+    calls = [call for call in body.all(ast.Call) if called(call.func) in _SIZED]
+    arguments = [a for call in calls for a in (*call.args, *(k.value for k in call.keywords))]
+    return {n.id for a in arguments for n in ast.walk(a) if isinstance(n, ast.Name)} - set(body.parameters)
