@@ -1,4 +1,4 @@
-"""A wrong trial where repairs of it are tried, in floats and under a limit: what is wrong of it, and whether it still is."""
+"""A wrong trial where repairs of it are tried, in floats and under a limit: what is wrong, and whether it still is."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ class Bench:
         self.slopes = slopes_of(self.trial, self.literals)
         self.errors = None if self.before is None else self.slopes.errors(self.before)
         self.wrong = self._wrong(certificate)
+        if self.before is not None and sum(g.size for g in self.before) != self.wrong.size * self.value.size:
+            self.before = self.errors = None  # it has not the shape of a gradient
         self.elsewhere = [s for made in elsewhere(self.trial) if (s := self._slopes_at(made)) is not None]
 
     @property
@@ -135,7 +137,7 @@ def _smaller(trial: Trial, certificate: Certificate, gradients: Gradients | None
     try:
         if not keeps_samples_apart(trial, np.concatenate([g.reshape(len(value), -1) for g in gradients], axis=1)):
             return trial
-    except ContractError:
+    except (ContractError, ValueError):  # it has not the shape of a gradient
         return trial
     first = {w.entry: w.sample[0] for w in reversed(certificate.wrong) if w.sample}
     guilty = sorted({w.sample[0] for w in certificate.wrong if w.sample})

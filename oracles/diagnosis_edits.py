@@ -1,4 +1,4 @@
-"""Edits of functions on trial, tried at speed: a function is compiled alone, put in its own place and taken out again."""
+"""Edits of functions on trial, tried at speed: one function is compiled alone, and runs in the original's place."""
 
 from __future__ import annotations
 import __future__
@@ -6,7 +6,7 @@ import __future__
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from types import CodeType, FunctionType, ModuleType
@@ -38,10 +38,7 @@ def functions_of(roots: Iterable[object]) -> list[FunctionType]:
 
 
 def functions_run(trial: Trial) -> tuple[list[FunctionType], list[FunctionType]]:
-    """The user's own functions that the loss runs, and those that the gradient runs, callees first.
-
-    Raises what they raise.
-    """
+    """The user's own functions that the loss runs, and those that the gradient runs, callees first."""
     known = {f.__code__: f for f in functions_of(trial.subject)}
     runs = (trial.value, trial.gradient)
     codes = [codes_run_by(lambda run=run: run(trial.arguments(lifted=False))) for run in runs]  # type: ignore[misc]
@@ -163,9 +160,13 @@ class Repair:
 
     @cached_property
     def told(self) -> Edit:
-        """The same edit, with what it says before and after."""
+        """The same edit, with what it says before and after: of a function, with what it is called on."""
         spoken = Body(self.editable.source, self.editable.function.__globals__)
-        return next(edit for edit in self.operator.edits(spoken) if edit.pieces == self.edit.pieces)
+        edit = next(edit for edit in self.operator.edits(spoken) if edit.pieces == self.edit.pieces)
+        if isinstance(edit.node, ast.expr) and spoken.is_called(edit.node):
+            call = ast.unparse(spoken.parents[edit.node])
+            return replace(edit, before=call, after=edit.after + call.removeprefix(edit.before))
+        return edit
 
     @property
     def pseudo_file(self) -> str:

@@ -15,7 +15,7 @@ _MOST_RESIZED = 2
 
 
 def elsewhere(trial: Trial) -> Iterator[Trial]:
-    """The trial at a point near by, at one with other signs, and with fewer of what its axes count, as far as it goes."""
+    """The trial at a point near by, at one with other signs, and with shorter axes, as far as it goes."""
     near = (_moved(trial, spread, (1.0,)) for spread in (0.5, 0.05))
     yield from [made for made in near if _is_finite(made)][:1]
     yield from [made for made in [_moved(trial, 0.5, (-1.0, 1.0))] if _is_finite(made)]

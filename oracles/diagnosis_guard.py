@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import CodeType, FrameType
 from typing import Any
 
 
 def codes_run_by(run: Callable[[], object]) -> list[CodeType]:
-    """The code of every Python function that a call runs, in the order in which they first return: callees first.
-
-    Raises what it raises.
-    """
+    """The code of every Python function that a call runs, in the order in which they first return: callees first."""
     codes: dict[CodeType, None] = {}
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:
@@ -28,7 +25,8 @@ def codes_run_by(run: Callable[[], object]) -> list[CodeType]:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        run()
+        with suppress(Exception):  # until it raises it has run what it has
+            run()
     finally:
         sys.settrace(before)
     return list(codes)

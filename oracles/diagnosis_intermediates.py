@@ -32,7 +32,7 @@ _MOVES = "_backproof_moves"
 
 @dataclass(frozen=True)
 class Intermediate:
-    """A local of the backward that is named after something of the forward, and whether it is the derivative by that."""
+    """A local of the backward that is named after something of the forward, and whether it is the derivative."""
 
     name: str
     right: bool
@@ -116,7 +116,7 @@ def _values(bench: Bench, wanted: dict[CodeType, dict[str, int]]) -> dict[tuple[
 
 
 def _is_derivative(bench: Bench, forward: Editable, move: Piece, value: Array) -> bool | None:
-    """Whether a value is the derivative of the loss by what moves, along a random direction; None if it is not known."""
+    """Whether a value is the derivative of the loss by what moves, along a direction; None if that is unknown."""
     moved = forward.code([move])
     if moved is None:
         return None

@@ -84,7 +84,7 @@ def _upstream(likely: Sequence[Place], named: Sequence[Intermediate]) -> list[Pl
 
 
 def _reached(bench: Bench, editable: Editable) -> dict[int, Columns]:
-    """What of the gradient depends on each line."""
+    """What of the gradient depends on each line: what is 0 by right stays so when it is doubled, and else moves too."""
     by_line: dict[int, list[Columns]] = {}
     for node in _computed(editable.body):
         for text in ("1.5 + 2 * {}", "2 * {}"):
@@ -94,9 +94,8 @@ def _reached(bench: Bench, editable: Editable) -> dict[int, Columns]:
             with editable.running(code):
                 changed = bench.changed()
             if changed is not None and changed.any():
-                by_line.setdefault(editable.body.statement(node).lineno, []).append(changed)
-                by_line.setdefault(int(node.lineno), []).append(changed)
-                break
+                for line in {editable.body.statement(node).lineno, int(node.lineno)}:
+                    by_line.setdefault(line, []).append(changed)
     return {line: _narrowest(each, bench.wrong) for line, each in by_line.items()}
 
 

@@ -19,11 +19,11 @@ from oracles.diagnosis_guard import TooLong
 from oracles.diagnosis_intermediates import intermediates
 from oracles.diagnosis_places import Place, Places, places_of
 from oracles.mutation_operators import Operator
-from oracles.repairs import ROUNDS, SUBTLE
+from oracles.repairs import ROUNDS, STATE, SUBTLE
 from oracles.trial import Trial
 from oracles.verdict import Ruling
 
-BUDGET = 2_400_000
+BUDGET = 2_000_000
 """What a search may cost, in microseconds of a slow machine: its own estimate, so that it ends alike on all of them."""
 _COMPILING, _LINE, _NUMBERS = 500, 3, 2000
 """The cost of an edit before it runs, of a line that runs, and how many numbers in the arguments double the latter."""
@@ -84,12 +84,15 @@ class _Search:
         own, also_of_loss = (
             [p for p in places.exact if (id(p.editable.function) in shared) == of_loss] for of_loss in (False, True)
         )
+        yield from _repairs([*places.exact, *places.unsure, *rest], [STATE])
         yield from _repairs(places.upstream, ROUNDS)
-        yield from _repairs(own, ROUNDS[:3])
-        yield from _repairs(also_of_loss, ROUNDS[:3])
+        yield from _repairs(own, ROUNDS[:2])
+        yield from _repairs(also_of_loss, ROUNDS[:1])
+        yield from _repairs(own, ROUNDS[2:4])
+        yield from _repairs(also_of_loss, ROUNDS[1:4])
         yield from _repairs(places.unsure[:_MOST_UNSURE], ROUNDS[:2])
         yield from _repairs(rest, ROUNDS[:2])
-        yield from _repairs(places.exact, ROUNDS[3:])
+        yield from _repairs(places.exact, ROUNDS[4:])
         yield from _repairs(places.unsure, ROUNDS)
         yield from _repairs(rest, ROUNDS[2:])
 

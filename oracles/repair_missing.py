@@ -34,10 +34,6 @@ def numbers(body: Body, node: ast.expr) -> list[str]:
     return ["2", "3", "4"]
 
 
-def more_numbers(body: Body, node: ast.expr) -> list[str]:
-    return ["(-2)", "0.5"]
-
-
 def sizes(body: Body, node: ast.expr) -> list[str]:
     """The lengths that a mean divides by."""
     return [f"{p}.{size}" for p in body.parameters for size in ("shape[0]", "shape[1]", "shape[-1]", "size")]
@@ -81,11 +77,21 @@ def small_numbers(body: Body, node: ast.expr) -> list[str]:
 
 def missing_factor(*vocabularies: Vocabulary) -> Callable[[Body], Iterator[Edit]]:
     """A factor or divisor is missing, of a result, of a term of it, or of what a function takes."""
+    return _missing_factor((("*", "times"), ("/", "by")), vocabularies)
 
+
+def missing_slope(*vocabularies: Vocabulary) -> Callable[[Body], Iterator[Edit]]:
+    """A factor is missing that is nobody's divisor: the derivative of a function."""
+    return _missing_factor((("*", "times"),), vocabularies)
+
+
+def _missing_factor(
+    signs: tuple[tuple[str, str], ...], vocabularies: tuple[Vocabulary, ...]
+) -> Callable[[Body], Iterator[Edit]]:
     def edits(body: Body) -> Iterator[Edit]:
         for node, name in _spots(body):
             for factor in (text for vocabulary in vocabularies for text in vocabulary(body, node)):
-                for sign, label in (("*", "times"), ("/", "by")):
+                for sign, label in signs:
                     yield body.expression(node, f"{body.operand(node)} {sign} {factor}", f"{name} {label} {factor}")
 
     return edits
@@ -107,7 +113,11 @@ def missing_function(body: Body) -> Iterator[Edit]:
     """A function of a number stands where the number does."""
     elementary = ("exp", "cos", "sin", "log", "tanh", "sqrt", "square", "abs", "sign")
     names = [f"{body.numpy}.{f}" for f in elementary if body.numpy] + own_functions(body)
-    numbers = [*body.reads(), *(n for n, _ in _operands(body, _ARITHMETIC)), *(n for n, _ in _arguments(body))]
+    numbers = [
+        *body.reads(),
+        *(n for n, _ in _operands(body, _ARITHMETIC)),
+        *(n for n, _ in (*_arguments(body), *_inside(body))),
+    ]
     for node in dict.fromkeys([*numbers, *(n for n, _ in _results(body))]):
         if not isinstance(node, ast.Constant):
             for name in names:

@@ -39,7 +39,7 @@ _FAMILIES = (
 def drop_minus(body: Body) -> Iterator[Edit]:
     """A minus too many."""
     for node in body.all(ast.UnaryOp):
-        if isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant):
+        if isinstance(node.op, ast.USub):
             yield body.expression(node, body.operand(node.operand), f"of {ast.unparse(node)}")
 
 

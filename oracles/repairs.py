@@ -23,10 +23,12 @@ _TOO_MANY: tuple[_Row, ...] = (
     ("drop-call", undo.drop_call, "has a function too many"),
     ("drop-power", undo.drop_power, "has a power too many"),
     ("drop-cast", undo.drop_cast, "changes the precision or the type"),
-    ("forget", undo.forget, "keeps a value of an earlier call"),
-    ("out-of-place", undo.out_of_place, "writes into an array that is used again"),
     ("drop-slice", undo.drop_slice, "leaves out a part"),
     ("drop-statement", undo.drop_statement, "is too many"),
+)
+_STATE: tuple[_Row, ...] = (
+    ("forget", undo.forget, "keeps a value of an earlier call"),
+    ("out-of-place", undo.out_of_place, "writes into an array that is used again"),
 )
 _EXCHANGED: tuple[_Row, ...] = (
     ("swap-operator", None, "has the wrong operator"),
@@ -52,31 +54,36 @@ _EXCHANGED: tuple[_Row, ...] = (
     ("other-number", undo.other_number, "has the wrong number"),
     ("short-loop", None, "has a round too many"),
 )
-_LACKING: tuple[_Row, ...] = (
+_LACKING_LITTLE: tuple[_Row, ...] = (
     ("missing-minus", missing.missing_minus, "has the wrong sign"),
     ("missing-number", missing.missing_factor(missing.numbers), "lacks a factor"),
     ("missing-function", missing.missing_function, "lacks a function"),
+)
+_LACKING: tuple[_Row, ...] = (
     ("missing-factor", missing.missing_factor(missing.intermediates), "lacks a factor"),
     ("exchange-name", None, "takes the wrong intermediate"),
     ("missing-term", missing.missing_term(missing.small_numbers, missing.intermediates), "lacks a term"),
     ("missing-reduction", missing.missing_reduction, "lacks a sum, a mean or a transpose"),
     ("missing-size", missing.missing_factor(missing.sizes), "lacks a factor"),
+    ("missing-derivative", missing.missing_slope(missing.simple_derivatives), "lacks a factor"),
 )
 _LACKING_MORE: tuple[_Row, ...] = (
-    ("missing-derivative", missing.missing_factor(missing.more_numbers, missing.simple_derivatives), "lacks a factor"),
     ("missing-product", missing.missing_term(missing.products), "lacks a term"),
-    ("missing-function-factor", missing.missing_factor(missing.functions, missing.products), "lacks a factor"),
+    ("missing-slope", missing.missing_slope(missing.functions, missing.products), "lacks a factor"),
     ("missing-long-term", missing.missing_term(missing.simple_derivatives, missing.functions), "lacks a term"),
 )
-_SUBTLE = ("drop-factor", "drop-term", "drop-statement", "other-number", "forget")
+_ALL = (_TOO_MANY, _EXCHANGED, _LACKING_LITTLE, _LACKING, _LACKING_MORE)
+_SUBTLE = ("drop-factor", "drop-term", "drop-statement", "other-number")
 
 
 def _operators(rows: tuple[_Row, ...]) -> tuple[Operator, ...]:
     return tuple(OPERATORS[name] if edits is None else Operator(name, edits) for name, edits, _ in rows)
 
 
-ROUNDS = tuple(map(_operators, (_TOO_MANY, _EXCHANGED, _LACKING, _LACKING_MORE)))
+STATE = _operators(_STATE)
+"""Of little cost, and tried first: what is remembered or written into spoils lines that are right."""
+ROUNDS = tuple(map(_operators, _ALL))
 """Tried in turn: among edits that all make the gradient right the simplest is the best explanation."""
-SUBTLE = tuple(operator for round in ROUNDS for operator in round if operator.name in _SUBTLE)
+SUBTLE = (*STATE, *(operator for round in ROUNDS for operator in round if operator.name in _SUBTLE))
 """Undo errors too small for floats to see, one by one with a proof each."""
-SAYINGS = {name: words for row in (_TOO_MANY, _EXCHANGED, _LACKING, _LACKING_MORE) for name, _, words in row}
+SAYINGS = {name: words for row in (_STATE, *_ALL) for name, _, words in row}

@@ -58,8 +58,13 @@ def trial_of(subject: Subject) -> Trial:
 def backward_functions(trial: Trial) -> list[FunctionType]:
     """What the gradient runs and the loss does not, and of an engine both."""
     for_loss, for_gradient = functions_run(trial)
-    engine = [f for f in for_loss if f.__module__ == ENGINE]
-    return [*(f for f in for_gradient if f not in for_loss), *engine]
+    return [f for f in for_gradient if f not in for_loss or f.__module__ == ENGINE]
+
+
+def _is_backward(mutant: Mutant) -> bool:
+    """Of an operation of the engine: the derivatives by its operands, which stand in the same line as its value."""
+    before = mutant._source.text.encode()[: mutant._pieces[0].start].decode().rpartition("\n")[2]
+    return mutant._source.function.__module__ != ENGINE or "backward" in mutant.id or "edges=" in before
 
 
 def drawn_mutants(functions: Sequence[FunctionType], seed: int) -> Iterator[Mutant]:
@@ -70,7 +75,7 @@ def drawn_mutants(functions: Sequence[FunctionType], seed: int) -> Iterator[Muta
             found = made_by(list(OPERATORS.values()), function)
         except (TypeError, ValueError):  # a lambda, a method that was not written down
             continue
-        for mutant in found:
+        for mutant in filter(_is_backward, found):
             by_operator[mutant.operator].append(mutant)
     random = np.random.default_rng(seed)
     shuffled = [[ms[i] for i in random.permutation(len(ms))] for ms in by_operator.values() if ms]
