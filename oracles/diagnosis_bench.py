@@ -67,7 +67,8 @@ class Bench:
         cores = [p.shape[len(batch) :] if p.shape[: len(batch)] == batch else p.shape for p in self.trial.parameters]
         parts = {name: np.zeros(core, dtype=bool) for name, core in zip(self.trial.names, cores, strict=True)}
         for entry in certificate.wrong:
-            parts[entry.parameter][entry.index] = True
+            if entry.parameter in parts:  # and not a sum of entries, as at a tie
+                parts[entry.parameter][entry.index] = True
         wrong = np.concatenate([part.ravel() for part in parts.values()])
         return wrong if wrong.any() else ~wrong
 

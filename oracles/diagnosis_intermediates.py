@@ -120,7 +120,7 @@ def _is_derivative(bench: Bench, forward: Editable, move: Piece, value: Array) -
     moved = forward.code([move])
     if moved is None:
         return None
-    value = np.broadcast_to(value, bench.value.shape) if value.size == 1 else value
+    value = np.broadcast_to(value.reshape(()), bench.value.shape) if value.size == 1 else value
     direction = np.random.default_rng(0).standard_normal(value.shape)
     namespace, trial = forward.function.__globals__, bench.trial
 

@@ -28,7 +28,7 @@ _PRECISION = 320
 def difference_quotient(trial: Trial, certificate: Certificate) -> str | None:
     """Which quotient every one of the first wrong entries is, if they are all the same one."""
     wrong = certificate.wrong[:_MOST_ENTRIES]
-    if not wrong or not all(map(_is_small, wrong)):
+    if not wrong or not all(w.parameter in trial.names and _is_small(w) for w in wrong):
         return None
     for kind, step in product(_KINDS, _STEPS):
         if all(_is_quotient(trial, certificate, entry, kind, step) for entry in wrong):

@@ -98,6 +98,13 @@ def forget(body: Body) -> Iterator[Edit]:
             yield body.expression(node.test, "True", ast.unparse(node.test))
 
 
+def shared_array(body: Body) -> Iterator[Edit]:
+    """An array gets a second name, and is written into under one of them."""
+    for statement in body.all(ast.Assign):
+        if isinstance(statement.value, ast.Name):
+            yield body.expression(statement.value, f"{statement.value.id}.copy()", statement.value.id)
+
+
 def out_of_place(body: Body) -> Iterator[Edit]:
     """An array is written into that is used again."""
     for block in body.blocks():
@@ -178,11 +185,24 @@ _KEEP_SIZES = frozenset({"other-number", "short-loop", "drop-term", "transpose",
 
 
 def is_harmless(edit: Edit, operator: str, body: Body) -> bool:
-    """Whether an edit cannot make a length of a value: 1e10 rounds take for ever, and as many numbers all memory."""
+    """Whether an edit is worth trying.
+
+    It makes no length of a value: 1e10 rounds take for ever, and as many numbers all memory. And what it puts in is not
+    put where nearly anything fits: into a condition, or beside a sum so far.
+    """
+    if operator.startswith("missing-") or operator == "exchange-name":
+        around = list(body.around(edit.node))
+        if any(isinstance(n, ast.Compare) for n in around) or _is_sum_so_far(edit.node, body):
+            return False
     if operator in _KEEP_SIZES:
         return True
-    inner = [edit.node] if isinstance(edit.node, ast.expr) else []
-    return not any(_is_size(node, body) for node in inner)
+    return not (isinstance(edit.node, ast.expr) and _is_size(edit.node, body))
+
+
+def _is_sum_so_far(node: ast.AST, body: Body) -> bool:
+    statement = body.statement(node)
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return any(ast.unparse(target) == ast.unparse(node) for target in targets)
 
 
 def _is_size(node: ast.AST, body: Body) -> bool:

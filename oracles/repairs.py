@@ -28,6 +28,7 @@ _TOO_MANY: tuple[_Row, ...] = (
 )
 _STATE: tuple[_Row, ...] = (
     ("forget", undo.forget, "keeps a value of an earlier call"),
+    ("shared-array", undo.shared_array, "shares an array that is written into"),
     ("out-of-place", undo.out_of_place, "writes into an array that is used again"),
 )
 _EXCHANGED: tuple[_Row, ...] = (
@@ -40,7 +41,6 @@ _EXCHANGED: tuple[_Row, ...] = (
     ("axis", None, "runs over the wrong axis"),
     ("keepdims", None, "keeps or drops an axis that it should not"),
     ("transpose", None, "has a transpose missing or too many"),
-    ("swap-returns", None, "returns the gradients in the wrong order"),
     ("assign-for-accumulate", None, "accumulates where it should assign"),
     ("accumulate-for-assign", None, "assigns where it should accumulate"),
     ("swap-statements", None, "stands in the wrong order"),
@@ -60,6 +60,7 @@ _LACKING_LITTLE: tuple[_Row, ...] = (
     ("missing-function", missing.missing_function, "lacks a function"),
 )
 _LACKING: tuple[_Row, ...] = (
+    ("swap-returns", None, "returns the gradients in the wrong order"),
     ("missing-factor", missing.missing_factor(missing.intermediates), "lacks a factor"),
     ("exchange-name", None, "takes the wrong intermediate"),
     ("missing-term", missing.missing_term(missing.small_numbers, missing.intermediates), "lacks a term"),

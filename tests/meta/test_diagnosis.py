@@ -28,7 +28,7 @@ from tests.meta.diagnosis_examples import EXAMPLES, Example
 from tests.meta.diagnosis_mutants import Case, cases
 
 Array = Any
-SEED, EACH = 3, 12
+SEED, EACH = 3, 5
 HEADER = ["subject", "mutants", "right", "none", "wrong", "median s", "worst s"]
 
 
