@@ -20,6 +20,7 @@ from oracles.diagnosis_intermediates import intermediates
 from oracles.diagnosis_places import Place, Places, places_of
 from oracles.mutation_operators import Operator
 from oracles.repairs import ROUNDS, STATE, SUBTLE
+from oracles.tree import leaves
 from oracles.trial import Trial
 from oracles.verdict import Ruling
 
@@ -54,7 +55,7 @@ def search(trial: Trial, certificate: Certificate) -> Found:
 class _Search:
     def __init__(self, trial: Trial, bench: Bench) -> None:
         self.trial, self.bench = trial, bench
-        numbers = sum(np.size(a) for a in bench.trial.args)
+        numbers = sum(np.size(leaf) for a in bench.trial.args for _, leaf in leaves(a))
         self.cost = _COMPILING + bench.lines * (_LINE + _LINE * numbers // _NUMBERS)
         self.left, self.proved = BUDGET, 0
 

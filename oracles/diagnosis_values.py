@@ -8,6 +8,7 @@ from decimal import Decimal
 import numpy as np
 
 from oracles.certificate import Certificate
+from oracles.tree import leaves
 from oracles.trial import Array, Trial
 from oracles.verdict import WrongEntry
 
@@ -60,7 +61,7 @@ def _same(a: Decimal, b: Decimal) -> bool:
 def _sizes(trial: Trial) -> dict[str, int]:
     """The lengths that a forgotten mean or a needless one would divide by."""
     sizes: dict[str, int] = {}
-    for array in trial.args:
+    for array in (leaf for argument in trial.args for _, leaf in leaves(argument)):
         for axis, length in enumerate(np.shape(array)):
             if length > 1:
                 sizes.setdefault(f"{length}, the length of an argument's axis {axis}", length)
