@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from statistics import median
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -200,6 +200,7 @@ def padded(w: Array, large: Array) -> Array:
 
 def test_no_edit_makes_an_array_as_long_as_a_value() -> None:
     """`np.zeros(large)` may take 80 GB: no name is exchanged where a length is made."""
+    assert isinstance(padded, FunctionType)
     code, exchange = Editable(padded), OPERATORS["exchange-name"]
     first = padded.__code__.co_firstlineno
     offered = [[edit.label for edit in code.edits(exchange, first + line)] for line in (1, 2, 3)]
