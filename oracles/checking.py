@@ -137,17 +137,24 @@ def examine(
     `diagnosed` says whether to look for the cause of what is proved wrong, which may take longer than all the rest.
     """
     given = copy.deepcopy(tuple(args))
+    trial: Trial | None = None
     try:
         with np.errstate(all="ignore"):
             trial = make(given)
             findings, value, floats = _contract(trial)
     except ContractError as error:
-        return Verdict(subject, (Finding("contract", Result.BAD, str(error)),))
+        misfit = Finding("contract", Result.BAD, str(error))
+        wrong = Certificate(Ruling.WRONG, reason=str(error))
+        causes = [cause_of(trial, wrong)] if trial is not None and diagnosed else []
+        return Verdict(subject, (misfit, *causes))
+    if diagnosed and any(f.what == "finite" and f.result is Result.BAD for f in findings):
+        findings += overflow_of(trial)
     certificate = certify_trial(lambda: trial, seed=seed)
     if certificate.ruling is Ruling.NOT_CERTIFIABLE:
         note = Finding("certificate", Result.NOTE, str(certificate))
         agreement, finding = _by_differences(trial, value, floats)
-        return Verdict(subject, (*findings, note, finding), certificate, agreement)
+        causes = [cause_of(trial, certificate)] if diagnosed and finding.result is Result.BAD else []
+        return Verdict(subject, (*findings, note, finding, *causes), certificate, agreement)
     rounding = _rounding(trial, certificate)
     settled = certificate.ruling is not Ruling.UNDECIDED
     if settled and rounding is not None and not _same_value(value, rounding):
@@ -165,11 +172,18 @@ def examine(
 
 
 def cause_of(trial: Trial, certificate: Certificate) -> Finding:
-    """The cause of what the certificate of a trial proves wrong, where there is one to be found."""
-    from oracles.diagnosis import diagnose  # only for what is wrong: it takes the mutation library
+    """The cause of what the certificate of a trial proves wrong, where there is one; or else the numbers."""
+    from oracles.diagnosis import diagnose, unexplained  # only for what is wrong: it takes the mutation library
 
-    cause = diagnose(trial, certificate)
-    return Finding("diagnosis", Result.NOTE, str(cause) if cause else "no single mistake that is known explains it")
+    return Finding("diagnosis", Result.NOTE, str(diagnose(trial, certificate) or unexplained(certificate)))
+
+
+def overflow_of(trial: Trial) -> list[Finding]:
+    """Where a gradient that is not finite first was not, if that can be told."""
+    from oracles.diagnosis_overflow import first_not_finite
+
+    place = first_not_finite(trial)
+    return [Finding("diagnosis", Result.NOTE, place)] if place else []
 
 
 def _result_of(certificate: Certificate) -> Result:

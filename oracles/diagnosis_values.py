@@ -8,11 +8,13 @@ from decimal import Decimal
 import numpy as np
 
 from oracles.certificate import Certificate
+from oracles.tree import leaves
 from oracles.trial import Array, Trial
 from oracles.verdict import WrongEntry
 
 SAME = Decimal("1e-14")
 """Two decimals of 17 digits that are nearer than this are the same number."""
+_MOST_RATIOS = 5
 
 
 def explained_by_values(trial: Trial, certificate: Certificate) -> str | None:
@@ -20,13 +22,25 @@ def explained_by_values(trial: Trial, certificate: Certificate) -> str | None:
     wrong = certificate.wrong
     if not wrong:
         return None
-    pairs = [(Decimal(w.claimed), Decimal(w.true)) for w in wrong if _is_number(w)]
+    pairs = [(Decimal(w.claimed), Decimal(w.true)) for w in wrong if is_number(w)]
     if len(pairs) < len(wrong):
         return "some wrong entries are not finite: a function overflows, or something is divided by 0"
     return _factor(pairs, _sizes(trial)) or _exchange(wrong) or _precision(trial, pairs)
 
 
-def _is_number(entry: WrongEntry) -> bool:
+def ratios(certificate: Certificate) -> list[str]:
+    """By how much and how many times the first wrong entries are off, a line each."""
+    numbers = [(w, Decimal(w.claimed), Decimal(w.true)) for w in certificate.wrong if is_number(w)]
+    return [
+        f"{w.entry}: claimed / true = {float(claimed / true):.15g}, claimed - true = {float(claimed - true):.6g}"
+        if true
+        else f"{w.entry}: claimed - true = {float(claimed):.6g}, true = 0"
+        for w, claimed, true in numbers[:_MOST_RATIOS]
+    ]
+
+
+def is_number(entry: WrongEntry) -> bool:
+    """Whether both values of an entry are finite numbers, and not the ends of a set, as at a kink."""
     return all(Decimal(text).is_finite() for text in (entry.claimed, entry.true) if _parses(text)) and all(
         map(_parses, (entry.claimed, entry.true))
     )
@@ -47,7 +61,7 @@ def _same(a: Decimal, b: Decimal) -> bool:
 def _sizes(trial: Trial) -> dict[str, int]:
     """The lengths that a forgotten mean or a needless one would divide by."""
     sizes: dict[str, int] = {}
-    for array in trial.args:
+    for array in (leaf for argument in trial.args for _, leaf in leaves(argument)):
         for axis, length in enumerate(np.shape(array)):
             if length > 1:
                 sizes.setdefault(f"{length}, the length of an argument's axis {axis}", length)

@@ -1,75 +1,165 @@
-"""Edits that undo mistakes: what a backward may lack, put in. The other way round, `OPERATORS` undo each other.
+"""Edits that undo mistakes: what a backward has too many taken out, what it may have mistaken exchanged.
 
-Each is an operator like those of `oracles.mutation_operators`, so that a repair is made, compiled and named as a mutant
-is. They are tried on a wrong backward until one of them is right.
+Each is an operator like those of `oracles.mutation_operators`. What it may lack is in `oracles.repair_missing`; which
+are tried, and in which order, in `oracles.repairs`.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from itertools import combinations_with_replacement
-from types import UnionType
+from itertools import zip_longest
+from types import FunctionType
 
-from oracles.mutation_body import Body, Edit
-from oracles.mutation_operators import OPERATORS, Operator
+from oracles.mutation_arithmetic import SYMBOLS
+from oracles.mutation_body import Body, Edit, called
 
-_UNDONE_BY_NOTHING = {"stale-cache", "in-place", "float32", "scale-result", "scale-constant", "ignore-upstream"}
-_MOST_NAMES = 14
-_MOST_TERMS = 10
+_MOST_CALLEES = 8
+_FAMILIES = (
+    ("sin", "cos", "tan"),
+    ("sinh", "cosh", "tanh"),
+    ("exp", "log", "expm1", "log1p"),
+    ("maximum", "minimum"),
+    ("max", "min"),
+    ("amax", "amin"),
+    ("argmax", "argmin"),
+    ("ones_like", "zeros_like"),
+    ("ones", "zeros"),
+    ("var", "std"),
+    ("sum", "mean"),
+    ("arcsin", "arccos", "arctan"),
+    ("sqrt", "square"),
+)
+"""Functions that are taken for each other."""
 
 
-def missing_factor(body: Body) -> Iterator[Edit]:
-    """A factor or divisor is missing: an intermediate, the derivative of a function of it, or a number."""
-    for node, name in _terms(body):
-        for factor in _factors(body, node):
-            for sign, label in (("*", "times"), ("/", "by")):
-                yield body.expression(node, f"{body.operand(node)} {sign} {factor}", f"{name} {label} {factor}")
+# --- something too many ---------------------------------------------------------------------------------------------
 
 
-def product_for_sum(body: Body) -> Iterator[Edit]:
-    """A product is written as a sum or a difference."""
+def drop_minus(body: Body) -> Iterator[Edit]:
+    """A minus too many."""
+    for node in body.all(ast.UnaryOp):
+        if isinstance(node.op, ast.USub):
+            yield body.expression(node, body.operand(node.operand), f"of {ast.unparse(node)}")
+
+
+def drop_call(body: Body) -> Iterator[Edit]:
+    """A function too many: its argument stands where its value does."""
+    for call in body.all(ast.Call):
+        if len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred):
+            yield body.expression(call, body.operand(call.args[0]), called(call.func))
+
+
+def drop_power(body: Body) -> Iterator[Edit]:
+    """A power too many."""
     for node in body.all(ast.BinOp):
-        if isinstance(node.op, ast.Add | ast.Sub):
-            text = f"{body.operand(node.left)} * {body.operand(node.right)}"
-            yield body.expression(node, text, f"* in {ast.unparse(node)}")
+        if isinstance(node.op, ast.Pow):
+            yield body.expression(node, body.operand(node.left), ast.unparse(node))
 
 
-def nudge(body: Body) -> Iterator[Edit]:
-    """Every result doubled, to see which entries of the gradient depend on it."""
-    for node, name in _results(body):
-        yield body.expression(node, f"2 * {body.operand(node)}", name)
+def drop_cast(body: Body) -> Iterator[Edit]:
+    """Another type than that of the arguments: a cast, or a buffer's dtype."""
+    for call in body.all(ast.Call):
+        if called(call.func) in ("astype", "view") and isinstance(call.func, ast.Attribute):
+            yield body.expression(call, body.operand(call.func.value), called(call.func))
+        if any(k.arg == "dtype" for k in call.keywords):
+            rest = [body.text(a) for a in (*call.args, *(k for k in call.keywords if k.arg != "dtype"))]
+            yield body.expression(call, f"{body.operand(call.func)}({', '.join(rest)})", "dtype")
 
 
-def missing_term(body: Body) -> Iterator[Edit]:
-    """A summand is missing, of a result or of a factor: 1, an intermediate, or the product of two."""
-    for node, name in (*_results(body), *_operands(body, ast.Mult | ast.Div)):
-        names = _intermediates(body, node)[:_MOST_TERMS]
-        pairs = [f"{a} * {b}" for a, b in combinations_with_replacement(names, 2)]
-        for term in ("1", *names, *pairs):
-            for sign in ("+", "-"):
-                yield body.expression(node, f"{body.operand(node)} {sign} {term}", f"{sign} {term} in {name}")
+def drop_slice(body: Body) -> Iterator[Edit]:
+    """A part of what should be all of it: rounds of a loop that are left out, or entries."""
+    for node in body.all(ast.Subscript):
+        if isinstance(node.slice, ast.Slice) and isinstance(node.ctx, ast.Load):
+            yield body.expression(node, body.operand(node.value), ast.unparse(node))
 
 
-def missing_function(body: Body) -> Iterator[Edit]:
-    """A function of an intermediate stands where the intermediate does."""
-    np = body.numpy
-    if np is None:
-        return
-    for read in body.reads():
-        for function in ("cos", "sin", "exp", "log", "tanh", "sqrt", "square", "abs", "sign"):
-            yield body.expression(read, f"{np}.{function}({read.id})", f"{function} of {read.id}")
+def drop_statement(body: Body) -> Iterator[Edit]:
+    """A statement too many, that writes into an array."""
+    for statement in body.nodes:
+        if _writes(statement):
+            yield body.change(statement, "pass", ast.unparse(statement))  # type: ignore[arg-type]
 
 
-def missing_reduction(body: Body) -> Iterator[Edit]:
-    """A sum or mean over an axis is missing, or a transpose."""
-    for node, name in _results(body):
-        yield body.expression(node, f"{body.operand(node)}.T", f"transpose of {name}")
-        for reduction in ("sum", "mean"):
-            for axis in ("0", "1", "-1", "(0, 1)", "None"):
-                for keep in ("", ", keepdims=True"):
-                    text = f"{body.operand(node)}.{reduction}(axis={axis}{keep})"
-                    yield body.expression(node, text, f"{reduction} of {name} over {axis}{keep}")
+def _writes(statement: ast.AST) -> bool:
+    if isinstance(statement, ast.Assign):
+        return all(isinstance(target, ast.Subscript) for target in statement.targets)
+    call = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+    return call or isinstance(statement, ast.AugAssign)
+
+
+def forget(body: Body) -> Iterator[Edit]:
+    """A value of an earlier call is kept."""
+    for call in body.all(ast.Call):
+        if called(call.func) in ("setdefault", "get") and isinstance(call.func, ast.Attribute) and len(call.args) == 2:
+            yield body.expression(call, body.operand(call.args[1]), ast.unparse(call.args[1]))
+    for node in body.nodes:
+        if isinstance(node, ast.If):
+            yield body.expression(node.test, "True", ast.unparse(node.test))
+
+
+def shared_array(body: Body) -> Iterator[Edit]:
+    """An array gets a second name, and is written into under one of them."""
+    for statement in body.all(ast.Assign):
+        if isinstance(statement.value, ast.Name):
+            yield body.expression(statement.value, f"{statement.value.id}.copy()", statement.value.id)
+
+
+def out_of_place(body: Body) -> Iterator[Edit]:
+    """An array is written into that is used again."""
+    for block in body.blocks():
+        for statement, after in zip_longest(block, block[1:]):
+            if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, ast.Name):
+                continue
+            name, symbol = statement.target.id, SYMBOLS[type(statement.op)]
+            text = f"{name} {symbol} {body.operand(statement.value)}"
+            yield body.change(statement, f"{name} = {text}", name)
+            if _takes(after, name):
+                first = body.change(statement, f"{ast.unparse(after.targets[0])} = {text}", name)  # type: ignore
+                yield Edit(statement, name, first.before, first.after, (*first.pieces, body.piece(after, "pass")))
+
+
+def _takes(statement: ast.stmt | None, name: str) -> bool:
+    """Whether a statement gives an array another name."""
+    return isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name) and statement.value.id == name
+
+
+# --- one thing for another ------------------------------------------------------------------------------------------
+
+
+def other_operator(body: Body) -> Iterator[Edit]:
+    """A product for a sum or a difference, and a matrix product for one entry by entry."""
+    for node in body.all(ast.BinOp):
+        other = "*" if isinstance(node.op, ast.Add | ast.Sub) else "@" if isinstance(node.op, ast.Mult) else ""
+        if other:
+            text = f"{body.operand(node.left)} {other} {body.operand(node.right)}"
+            yield body.expression(node, text, f"{other} in {ast.unparse(node)}")
+
+
+def other_function(body: Body) -> Iterator[Edit]:
+    """A function's relative, or another function of the user's own."""
+    for call in body.all(ast.Call):
+        name = called(call.func)
+        relatives = [other for family in _FAMILIES if name in family for other in family if other != name]
+        if isinstance(call.func, ast.Attribute):
+            others = [f"{body.operand(call.func.value)}.{other}" for other in relatives]
+        else:
+            others = [other for other in relatives if other in body.namespace]
+            others += [other for other in own_functions(body) if other != name]
+        for other in others:
+            yield body.expression(call.func, other, f"{name} to {other}")
+
+
+def own_functions(body: Body) -> list[str]:
+    """Names of functions of the body's own module, the nearest in its source first."""
+    module = body.source.function.__module__
+    here = body.source.function.__code__.co_firstlineno
+    found = [
+        (abs(value.__code__.co_firstlineno - here), name)
+        for name, value in body.namespace.items()
+        if isinstance(value, FunctionType) and value.__module__ == module and value is not body.source.function
+    ]
+    return [name for _, name in sorted(found)][:_MOST_CALLEES]
 
 
 def other_number(body: Body) -> Iterator[Edit]:
@@ -85,69 +175,48 @@ def other_number(body: Body) -> Iterator[Edit]:
             yield body.expression(node, repr(int(other) if whole else float(other)), f"{other:g} for {value:g}")
 
 
-def _results(body: Body) -> Iterator[tuple[ast.expr, str]]:
-    """Every number that is assigned or returned, plain names too."""
-    yield from body.results()
-    for node in body.nodes:
-        value = getattr(node, "value", None) if isinstance(node, ast.Assign | ast.AugAssign | ast.Return) else None
-        for part in value.elts if isinstance(value, ast.Tuple | ast.List) else [value]:
-            if isinstance(part, ast.Name):
-                yield part, part.id
+# --- what is never edited -------------------------------------------------------------------------------------------
+
+_SIZED = frozenset({"range", "arange", "linspace", "zeros", "ones", "empty", "full", "eye", "identity", "tri"}) | {
+    *("repeat", "tile", "broadcast_to", "reshape", "resize", "pad", "bytes", "bytearray", "bincount", "islice"),
+}
+"""Calls whose arguments say how long something is."""
+_KEEP_SIZES = frozenset({"other-number", "short-loop", "drop-term", "transpose", "axis", "keepdims"})
 
 
-def _terms(body: Body) -> Iterator[tuple[ast.expr, str]]:
-    """Results, and the terms of sums in them."""
-    yield from _results(body)
-    yield from ((n, name) for n, name in _operands(body, ast.Add | ast.Sub) if not isinstance(n, ast.Constant))
+def is_harmless(edit: Edit, operator: str, body: Body) -> bool:
+    """Whether an edit is worth trying.
+
+    It makes no length of a value: 1e10 rounds take for ever, and as many numbers all memory. And what it puts in is not
+    put where nearly anything fits: into a condition, or beside a sum so far.
+    """
+    if operator.startswith("missing-") or operator == "exchange-name":
+        around = list(body.around(edit.node))
+        if any(isinstance(n, ast.Compare) for n in around) or _is_sum_so_far(edit.node, body):
+            return False
+    if operator in _KEEP_SIZES:
+        return True
+    return not (isinstance(edit.node, ast.expr) and _is_size(edit.node, body))
 
 
-def _operands(body: Body, operators: type[ast.operator] | UnionType) -> Iterator[tuple[ast.expr, str]]:
-    for node in body.all(ast.BinOp):
-        if isinstance(node.op, operators):
-            yield from ((side, ast.unparse(side)) for side in (node.left, node.right))
+def _is_sum_so_far(node: ast.AST, body: Body) -> bool:
+    statement = body.statement(node)
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return any(ast.unparse(target) == ast.unparse(node) for target in targets)
 
 
-def _intermediates(body: Body, node: ast.expr) -> list[str]:
-    """Names that have a value where a node stands, the latest first, and the entries and fields that the body reads."""
-    read = [
-        ast.unparse(n)
-        for n in body.nodes
-        if isinstance(n, ast.Subscript | ast.Attribute)
-        and isinstance(n.value, ast.Name)
-        and isinstance(n.ctx, ast.Load)
-        and n.value.id in body.own_names
-        and not body.is_called(n)
-    ]
-    return list(dict.fromkeys([*reversed(body.names_before(node)), *read]))[:_MOST_NAMES]
+def _is_size(node: ast.AST, body: Body) -> bool:
+    """Whether a node makes a length: in a call that takes one, or in the value of a name that such a call takes."""
+    for outer in body.around(node):
+        if isinstance(outer, ast.Call) and called(outer.func) in _SIZED and outer is not node:
+            return True
+        if isinstance(outer, ast.Assign):
+            names = {n.id for target in outer.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+            return bool(names & _names_of_sizes(body))
+    return False
 
 
-def _factors(body: Body, node: ast.expr) -> Iterator[str]:
-    yield from ("2", "3", "4")
-    np = body.numpy
-    for v in _intermediates(body, node):
-        yield v
-        yield from (f"(1 - {v})", f"(1 - {v} * {v})", f"({v} * (1 - {v}))", f"({v} > 0)")
-        if np is not None:
-            yield from (f"{np}.{f}({v})" for f in ("cos", "sin", "exp", "sign"))
-        if v in body.parameters:
-            yield from (f"{v}.shape[0]", f"{v}.shape[1]", f"{v}.size", f"len({v})")
-
-
-_LATE = ("extra-factor", "shift-constant", "exponent", "exchange-name")
-"""Numbers may fit by chance, a batch of two for a factor of 2; and exchanged names are by far the most repairs."""
-EXCHANGES = tuple(
-    sorted(
-        (operator for name, operator in OPERATORS.items() if name not in _UNDONE_BY_NOTHING),
-        key=lambda operator: _LATE.index(operator.name) if operator.name in _LATE else -1,
-    )
-)
-REPAIRS = (
-    (*EXCHANGES[:-1], Operator("other-number", other_number), Operator("product-for-sum", product_for_sum)),
-    (EXCHANGES[-1], Operator("missing-function", missing_function), Operator("missing-reduction", missing_reduction)),
-    (Operator("missing-factor", missing_factor),),
-    (Operator("missing-term", missing_term),),
-)
-"""In rounds: what is quickly tried comes first."""
-SUBTLE = tuple(operator for operator in REPAIRS[0] if operator.name in ("drop-factor", "drop-term", "other-number"))
-"""Undo errors too small for floats to see, one by one with a proof each."""
-NUDGE = Operator("nudge", nudge)
+def _names_of_sizes(body: Body) -> set[str]:
+    calls = [call for call in body.all(ast.Call) if called(call.func) in _SIZED]
+    arguments = [a for call in calls for a in (*call.args, *(k.value for k in call.keywords))]
+    return {n.id for a in arguments for n in ast.walk(a) if isinstance(n, ast.Name)} - set(body.parameters)

@@ -39,7 +39,7 @@ def _without_digits(text: str) -> str:
 
 
 def test_every_python_block_has_its_output() -> None:
-    assert len(SNIPPETS) == README.count("```python") == 8
+    assert len(SNIPPETS) == README.count("```python") == 9
 
 
 def test_the_file_of_subjects_goes_through_the_gate_as_shown(tmp_path: Path) -> None:

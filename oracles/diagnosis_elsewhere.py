@@ -1,0 +1,71 @@
+"""The same trial at other values and of other sizes, where a repair that fits a point by chance does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from oracles.tree import is_float_leaf, leaves, map_leaves
+from oracles.trial import Array, Trial, layer_trial, loss_trial
+
+_MOST_RESIZED = 2
+
+
+def elsewhere(trial: Trial) -> Iterator[Trial]:
+    """The trial at a point near by, at one with other signs, and with shorter axes, as far as it goes."""
+    near = (_moved(trial, spread, (1.0,)) for spread in (0.5, 0.05))
+    yield from [made for made in near if _is_finite(made)][:1]
+    yield from [made for made in [_moved(trial, 0.5, (-1.0, 1.0))] if _is_finite(made)]
+    lengths = sorted({n for a in trial.args for _, leaf in leaves(a) for n in np.shape(leaf) if n > 1})
+    resized = (made for length in lengths if (made := _resized(trial, length)) is not None)
+    yield from (made for made, _ in zip(resized, range(_MOST_RESIZED), strict=False))
+
+
+def _moved(trial: Trial, spread: float, signs: tuple[float, ...]) -> Trial:
+    """Every number that is differentiated by times 1 - spread to 1 + spread and a sign; zeros become small numbers."""
+    random = np.random.default_rng(1)
+
+    def moved(leaf: Any) -> Any:
+        values = np.asarray(leaf)
+        near = values * random.uniform(1 - spread, 1 + spread, values.shape) * random.choice(signs, values.shape)
+        made = np.where(values == 0, 0.1 * random.standard_normal(values.shape), near).astype(values.dtype)
+        return made if made.ndim else made[()]
+
+    return replace(trial, args=tuple(map_leaves(moved, a) if i in trial.wrt else a for i, a in enumerate(trial.args)))
+
+
+def _resized(trial: Trial, length: int) -> Trial | None:
+    """The trial with one entry less along every axis of a length; None if that is no trial."""
+    if len(trial.subject) != 2:
+        return None
+    args = tuple(_cut(a, length) for a in trial.args)
+    try:
+        if trial.pullback is not None:
+            made = layer_trial(*trial.subject, args, trial.wrt, 0)
+        else:
+            wrt: Any = trial.wrt if len(trial.wrt) > 1 else trial.wrt[0]
+            made = replace(loss_trial(*trial.subject, args, wrt), gradient_needs_value=trial.gradient_needs_value)
+        return made if all(map(is_float_leaf, made.parameters)) and _is_finite(made) else None
+    except Exception:  # of any kind: other sizes may not go together
+        return None
+
+
+def _cut(value: Any, length: int) -> Any:
+    if isinstance(value, np.ndarray):
+        cut: Array = value[tuple(slice(length - 1) if n == length else slice(None) for n in value.shape)]
+        return cut
+    if isinstance(value, dict):
+        return {k: _cut(v, length) for k, v in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(_cut(v, length) for v in value)
+    return value
+
+
+def _is_finite(trial: Trial) -> bool:
+    try:
+        return bool(np.isfinite(np.asarray(trial.value(trial.arguments(lifted=False)), dtype=np.float64)).all())
+    except Exception:  # of any kind: it may be outside of the loss's domain
+        return False

@@ -1,0 +1,66 @@
+"""Watching code run, by a trace function: what runs, and a limit for edited code, which may never end.
+
+Counting lines instead of seconds stops the same code at the same line on every machine.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from types import CodeType, FrameType
+from typing import Any
+
+
+def codes_run_by(run: Callable[[], object]) -> list[CodeType]:
+    """The code of every Python function that a call runs, in the order in which they first return: callees first."""
+    codes: dict[CodeType, None] = {}
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        frame.f_trace_lines = False
+        if event == "return":
+            codes.setdefault(frame.f_code)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with suppress(Exception):  # until it raises it has run what it has
+            run()
+    finally:
+        sys.settrace(before)
+    return list(codes)
+
+
+class TooLong(BaseException):
+    """More lines ran than were allowed. No Exception, so that `except Exception` around a loop does not keep it."""
+
+
+class Lines:
+    """How many lines of some files have run in a `limited` block."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+@contextmanager
+def limited(files: Collection[str], most: int = sys.maxsize) -> Iterator[Lines]:
+    """Meanwhile at most so many lines of code from these files run in this thread, or TooLong is raised there.
+
+    A trace function that is set already, such as a debugger's, waits: it is set again on leaving.
+    """
+    lines, before = Lines(), sys.gettrace()
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename not in files:
+            return None
+        lines.count += 1
+        if lines.count > most:
+            raise TooLong
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield lines
+    finally:
+        sys.settrace(before)
