@@ -26,7 +26,7 @@ from oracles.verdict import Ruling
 
 BUDGET = 1_800_000
 """What a search may cost, in microseconds of a slow machine: its own estimate, so that it ends alike on all of them."""
-_COMPILING, _LINE, _NUMBERS = 500, 3, 2000
+_COMPILING, _LINE, _NUMBERS = 300, 1, 2000
 """The cost of an edit before it runs, of a line that runs, and how many numbers in the arguments double the latter."""
 _MOST_PROVED = 12
 _MOST_UNSURE = 6
@@ -89,7 +89,8 @@ class _Search:
         yield from _repairs(places.upstream, ROUNDS)
         yield from _repairs(own, ROUNDS[:2])
         yield from _repairs(also_of_loss, ROUNDS[:2])
-        yield from _repairs(own, ROUNDS[2:4])
+        yield from _repairs(own[:1], ROUNDS[2:])
+        yield from _repairs(own[1:], ROUNDS[2:4])
         yield from _repairs(also_of_loss, ROUNDS[2:4])
         yield from _repairs(places.unsure[:_MOST_UNSURE], ROUNDS[:2])
         yield from _repairs(rest, ROUNDS[:2])

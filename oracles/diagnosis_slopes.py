@@ -51,19 +51,25 @@ class Slopes:
 
     def right(self, gradients: Gradients, before: Array | None = None) -> bool:
         """Whether gradients have these slopes; `before` are the `errors` of what they are to replace."""
-        errors = self.errors(gradients)
-        if not np.all(errors[:, 0] <= self.close):
-            return False
-        if before is None:
-            return True
-        faint = (before[:, 1] > INVISIBLE) & (before[:, 1] < FAINT)
-        return bool(np.all(errors[faint, 1] <= np.maximum(before[faint, 1] / _LESS, INVISIBLE / 4)))
+        # Nearly every candidate fails, and nearly all of them where what they are to replace was wrong.
+        order = range(len(self.slopes)) if before is None else np.argsort(-before[:, 0]).tolist()
+        for i in order:
+            worst, typical = errors_of(gradients, self.directions[i], self.slopes[i], self.close)
+            if worst > self.close:
+                return False
+            faint = before is not None and INVISIBLE < before[i, 1] < FAINT
+            if before is not None and faint and typical > max(before[i, 1] / _LESS, INVISIBLE / 4):
+                return False
+        return True
 
 
-def errors_of(gradients: Sequence[Array], direction: Sequence[Array], slope: Array) -> tuple[float, float]:
+def errors_of(
+    gradients: Sequence[Array], direction: Sequence[Array], slope: Array, close: float = np.inf
+) -> tuple[float, float]:
     """The worst error of a gradient's slopes, relative to the largest, and the typical one, each relative to its own.
 
-    Infinite for gradients that do not have the shapes of gradients.
+    Infinite for gradients that do not have the shapes of gradients. The typical one is infinite if the worst is above
+    `close`, since nobody asks for it then.
     """
     total, size = np.zeros(slope.shape), np.abs(slope)
     for gradient, along in zip(gradients, direction, strict=True):
@@ -76,9 +82,10 @@ def errors_of(gradients: Sequence[Array], direction: Sequence[Array], slope: Arr
     off = np.where(np.isfinite(total), np.abs(total - slope), np.inf)[known]
     if not off.any():
         return 0.0, 0.0
-    if not np.isfinite(off).all():
-        return np.inf, np.inf
-    return float(off.max() / size[known].max()), float(np.median(off[off > 0] / size[known][off > 0]))
+    worst = float(off.max() / size[known].max()) if np.isfinite(off).all() else np.inf
+    if worst == np.inf or worst > close:
+        return worst, np.inf
+    return worst, float(np.median(off[off > 0] / size[known][off > 0]))
 
 
 def slopes_of(trial: Trial, literals: bool) -> Slopes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import zip_longest
 from types import FunctionType
 
@@ -216,6 +217,7 @@ def _is_size(node: ast.AST, body: Body) -> bool:
     return False
 
 
+@lru_cache(maxsize=64)
 def _names_of_sizes(body: Body) -> set[str]:
     calls = [call for call in body.all(ast.Call) if called(call.func) in _SIZED]
     arguments = [a for call in calls for a in (*call.args, *(k.value for k in call.keywords))]

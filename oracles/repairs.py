@@ -69,8 +69,8 @@ _LACKING: tuple[_Row, ...] = (
     ("missing-derivative", missing.missing_slope(missing.simple_derivatives), "lacks a factor"),
 )
 _LACKING_MORE: tuple[_Row, ...] = (
-    ("missing-product", missing.missing_term(missing.products), "lacks a term"),
     ("missing-slope", missing.missing_slope(missing.functions, missing.products), "lacks a factor"),
+    ("missing-product", missing.missing_term(missing.products), "lacks a term"),
     ("missing-long-term", missing.missing_term(missing.simple_derivatives, missing.functions), "lacks a term"),
 )
 _ALL = (_TOO_MANY, _EXCHANGED, _LACKING_LITTLE, _LACKING, _LACKING_MORE)
