@@ -24,7 +24,7 @@ from oracles.tree import leaves
 from oracles.trial import Trial
 from oracles.verdict import Ruling
 
-BUDGET = 1_800_000
+BUDGET = 1_400_000
 """What a search may cost, in microseconds of a slow machine: its own estimate, so that it ends alike on all of them."""
 _COMPILING, _LINE, _NUMBERS = 300, 1, 2000
 """The cost of an edit before it runs, of a line that runs, and how many numbers in the arguments double the latter."""

@@ -53,6 +53,7 @@ _EXCHANGED: tuple[_Row, ...] = (
     ("exponent", None, "has the wrong exponent"),
     ("other-number", undo.other_number, "has the wrong number"),
     ("short-loop", None, "has a round too many"),
+    ("swap-returns", None, "returns the gradients in the wrong order"),
 )
 _LACKING_LITTLE: tuple[_Row, ...] = (
     ("missing-minus", missing.missing_minus, "has the wrong sign"),
@@ -60,7 +61,6 @@ _LACKING_LITTLE: tuple[_Row, ...] = (
     ("missing-function", missing.missing_function, "lacks a function"),
 )
 _LACKING: tuple[_Row, ...] = (
-    ("swap-returns", None, "returns the gradients in the wrong order"),
     ("missing-factor", missing.missing_factor(missing.intermediates), "lacks a factor"),
     ("exchange-name", None, "takes the wrong intermediate"),
     ("missing-term", missing.missing_term(missing.small_numbers, missing.intermediates), "lacks a term"),
