@@ -191,13 +191,16 @@ def is_harmless(edit: Edit, operator: str, body: Body) -> bool:
     It makes no length of a value: 1e10 rounds take for ever, and as many numbers all memory. And what it puts in is not
     put where nearly anything fits: into a condition, or beside a sum so far.
     """
-    if operator.startswith("missing-") or operator == "exchange-name":
-        around = list(body.around(edit.node))
-        if any(isinstance(n, ast.Compare) for n in around) or _is_sum_so_far(edit.node, body):
-            return False
+    if (operator.startswith("missing-") or operator == "exchange-name") and _fits_anything(edit.node, body):
+        return False
     if operator in _KEEP_SIZES:
         return True
     return not (isinstance(edit.node, ast.expr) and _is_size(edit.node, body))
+
+
+@lru_cache(maxsize=4096)  # many edits are of one node
+def _fits_anything(node: ast.AST, body: Body) -> bool:
+    return any(isinstance(n, ast.Compare) for n in body.around(node)) or _is_sum_so_far(node, body)
 
 
 def _is_sum_so_far(node: ast.AST, body: Body) -> bool:
@@ -206,6 +209,7 @@ def _is_sum_so_far(node: ast.AST, body: Body) -> bool:
     return any(ast.unparse(target) == ast.unparse(node) for target in targets)
 
 
+@lru_cache(maxsize=4096)
 def _is_size(node: ast.AST, body: Body) -> bool:
     """Whether a node makes a length: in a call that takes one, or in the value of a name that such a call takes."""
     for outer in body.around(node):

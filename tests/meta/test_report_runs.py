@@ -109,7 +109,7 @@ def test_the_three_faults_are_told_apart_with_line_and_command(red: Run) -> None
         "adam": ("manual/optimizers.py", "def adam("),
     }
     texts = {name: r["cause"]["text"] for name, r in failures.items()}
-    assert "\nit lacks a factor of 2: with `" in texts["nine_weight"]
+    assert "\nit lacks the factor 2: with `" in texts["nine_weight"]
     assert texts["nine_weight_stable"].startswith("right in exact arithmetic; in float64 the digits of dw7 are lost")
     assert texts["adam"] == "the steps that it takes are those of Adam with epsilon inside the square root"
     html = red.page.read_text()
