@@ -99,6 +99,22 @@ def forget(body: Body) -> Iterator[Edit]:
             yield body.expression(node.test, "True", ast.unparse(node.test))
 
 
+def add_at(body: Body) -> Iterator[Edit]:
+    """`+=`, or `=`, at indices of which some come twice: the last one alone counts."""
+    for statement in body.nodes:
+        if isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Add):
+            target: ast.expr = statement.target
+        elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            (target,) = statement.targets
+        else:
+            continue
+        if body.numpy and isinstance(target, ast.Subscript) and not isinstance(target.slice, ast.Slice | ast.Constant):
+            where = ast.unparse(target.slice)
+            index = f"({where})" if isinstance(target.slice, ast.Tuple) else where
+            text = f"{body.numpy}.add.at({body.text(target.value)}, {index}, {body.text(statement.value)})"
+            yield body.change(statement, text, f"to {ast.unparse(target)}")
+
+
 def shared_array(body: Body) -> Iterator[Edit]:
     """An array gets a second name, and is written into under one of them."""
     for statement in body.all(ast.Assign):

@@ -48,6 +48,7 @@ _EXCHANGED: tuple[_Row, ...] = (
     ("shift-index", None, "reads the wrong entry"),
     ("epsilon", None, "has its epsilon in the wrong place"),
     ("drop-sum", None, "has a sum too many"),
+    ("add-at", undo.add_at, "counts an index that comes twice only once"),
     ("other-operator", undo.other_operator, "has the wrong operator"),
     ("other-function", undo.other_function, "calls the wrong function"),
     ("exponent", None, "has the wrong exponent"),

@@ -217,6 +217,17 @@ def nonsense(w: Array) -> Any:
     return np.log(2 + np.tanh(w)) + w**5 / 7
 
 
+def embedding(ids: Array, table: Array) -> Any:
+    return table[ids], (ids, table)
+
+
+def counted_once(dout: Array, cache: Any) -> Any:
+    ids, table = cache
+    dtable = np.zeros_like(table)
+    dtable[ids] += dout
+    return dtable
+
+
 POINT = np.array([[0.7, -1.3], [0.4, 0.9]])
 BATCH = (RANDOM.normal(size=(2, 2)), RANDOM.normal(size=(2, 2)), RANDOM.normal(size=2))
 """Square, so that everything has every shape."""
@@ -254,6 +265,12 @@ EXAMPLES = [
     ),
     Example("left-out-path", _of(two_paths, left_out_path, W), "return e * w", ("lacks a term: with `e * w + e`",)),
     Example("assigned", _of(recurrence, assigned, W), "dw = dh", ("assigns where it should accumulate", "`dw += dh`")),
+    Example(
+        "repeated-index",
+        lambda: layer_trial(embedding, counted_once, (np.array([2, 0, 2]), RANDOM.normal(size=(4, 3))), None, 0),
+        "dtable[ids] += dout",
+        ("counts an index that comes twice only once: with `np.add.at(dtable, ids, dout)`",),
+    ),
     Example(
         "swapped-returns",
         _layer(swapped_returns, BATCH),
