@@ -101,13 +101,19 @@ def published_loss(row: str, when: str) -> float:
     return float(published(f"readme.losses.{ROWS[row]}_{when}").value)
 
 
-def population(source: Configuration | Variant, seed: int, size: int = POPULATION) -> Population:
+def explains(variant: Variant, row: str, seed: int, size: int) -> bool:
+    """Whether `size` runs of a variant explain a row. One that misses its first loss is not run to the last."""
+    begun = population(variant, seed, size, epochs=1).percentile(row, "first")
+    return 0 < begun < 100 and population(variant, seed, size).explains(row)
+
+
+def population(source: Configuration | Variant, seed: int, size: int = POPULATION, epochs: int = EPOCHS) -> Population:
     """`size` runs of an optimizer, from weights drawn as the documents draw them, over their number of epochs."""
     x, y = housing()
     mean, std = (float(published(f"assignment.initial_weights.{name}").value) for name in ("mean", "std"))
     start = np.random.default_rng(zlib.crc32(f"{seed}-replication".encode())).normal(mean, std, (size, 9))
     return Population(
-        train(nine_weight.loss_and_gradient, source.optimizer, start, x, y, EPOCHS, progress=False).losses
+        train(nine_weight.loss_and_gradient, source.optimizer, start, x, y, epochs, progress=False).losses
     )
 
 

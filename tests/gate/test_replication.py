@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gate.replication import EXPLANATION, VARIANTS, Variant, claims, population
+from tests.gate.replication import EXPLANATION, VARIANTS, Variant, claims, explains
 from tests.gate.verdicts import PROPERTY
 
 HOLDS = {
@@ -30,4 +30,4 @@ def test_claims(seed: int, request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("variant", [pytest.param(v, id=v.id) for v in VARIANTS])
 def test_adam_row_has_one_explanation(variant: Variant, seed: int) -> None:
     """Of all combinations of correction, place and size of epsilon, one alone gives Adam's two losses and its fall."""
-    assert population(variant, seed, SEARCHED).explains("adam") == (variant == EXPLANATION)
+    assert explains(variant, "adam", seed, SEARCHED) == (variant == EXPLANATION)

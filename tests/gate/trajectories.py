@@ -128,7 +128,8 @@ def free_running(configuration: Configuration, seed: int) -> Array:
 def exact(configuration: Configuration, seed: int) -> list[BallArray]:
     """The same trajectory in ball arithmetic through the first epoch: enclosures (E, 9) at each checkpoint.
 
-    E is all initialisations for the documents' own optimizers, and the first four for the others, to save time.
+    E is the first sixteen initialisations for the documents' own optimizers, and the first four for the others, to save
+    time.
     Precision doubles until the enclosures are narrower than any drift of floats, since balls widen along a trajectory.
     """
     for precision in PRECISIONS:
@@ -148,7 +149,7 @@ def _exact(configuration: Configuration, seed: int, precision: int) -> list[Ball
     found: list[Any] = []
     with on_balls([nine_weight.loss_and_gradient, make], precision):
         optimizer = on_exact_hyperparameters(configuration)
-        weights = on_ball(initial_weights(seed)[: INITIALISATIONS if configuration.epochs > 1 else 4])
+        weights = on_ball(initial_weights(seed)[: 16 if configuration.epochs > 1 else 4])
         state = optimizer.init(weights)
         for step, (features, target) in enumerate(zip(x, y, strict=True), start=1):
             _, gradient = nine_weight.loss_and_gradient(weights, on_ball(features), on_ball(target))
