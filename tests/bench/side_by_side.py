@@ -6,11 +6,12 @@ library starts, and leaves nothing warm but what is timed.
 
 from __future__ import annotations
 
-import gc
 import importlib
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from timeit import timeit
 from typing import Any, NamedTuple
 
 MODULES = {"gradient": "gradients", "check": "checks", "training": "training"}
@@ -18,6 +19,9 @@ MODULES = {"gradient": "gradients", "check": "checks", "training": "training"}
 _LEAST_ROUNDS, _MOST_ROUNDS = 5, 200
 _SECONDS = float(os.environ.get("BACKPROOF_BENCH_SECONDS", "8"))
 """About how long the turns of one comparison take in all, beyond the least rounds."""
+_TURN = 0.01
+"""Seconds that a turn takes at least: a call shorter than that is repeated, or it would find the caches as the others
+left them, and what is timed would be the memory."""
 
 
 class Competitor(NamedTuple):
@@ -66,24 +70,18 @@ def limit_threads(threads: int) -> None:
 
 
 def measured(this: Comparison) -> dict[str, Any]:
-    """`seconds` of each turn by competitor, `notes`, and the reason of each that is `absent`."""
+    """`seconds` of a call in each turn by competitor, `notes`, and the reason of each that is `absent`."""
     ready = this.make()
     running = {name: c for name, c in ready.items() if isinstance(c, Competitor)}
-    results = {name: c.run() for name, c in running.items()}  # compiles, and warms caches up
-    this.agree(results)
-    del results
+    this.agree({name: c.run() for name, c in running.items()})  # compiles, too
+    calls = {name: math.ceil(_TURN / timeit(c.run, number=1)) for name, c in running.items()}
     seconds: dict[str, list[float]] = {name: [] for name in running}
-    gc.collect()
-    gc.disable()  # whose turn it interrupts is chance
     begin = time.perf_counter()
     while len(rounds := next(iter(seconds.values()))) < _MOST_ROUNDS:
         if len(rounds) >= _LEAST_ROUNDS and time.perf_counter() - begin > _SECONDS:
             break
         for name, competitor in running.items():
-            start = time.perf_counter()
-            competitor.run()
-            seconds[name].append(time.perf_counter() - start)
-    gc.enable()
+            seconds[name].append(timeit(competitor.run, number=calls[name]) / calls[name])
     return {
         "seconds": seconds,
         "notes": {name: c.note for name, c in running.items() if c.note},

@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +26,25 @@ ROOT = Path(__file__).parents[2]
 
 def test_competitors_take_turns() -> None:
     order: list[str] = []
+
+    def taking(name: str, seconds: float) -> Callable[[], None]:
+        def run() -> None:
+            order.append(name)
+            time.sleep(seconds)
+
+        return run
+
     this = Comparison(
-        lambda: {"a": Competitor(lambda: order.append("a")), "b": Competitor(lambda: order.append("b"), "slow")},
-        lambda results: None,
+        lambda: {"a": Competitor(taking("a", 0.002)), "b": Competitor(taking("b", 0.02), "slow")}, lambda results: None
     )
     found = measured(this)
-    assert order == ["a", "b"] * (1 + len(found["seconds"]["a"]))
-    assert len(found["seconds"]["a"]) == len(found["seconds"]["b"]) >= 5
+    turns = ["".join(turn) for _, turn in groupby(order)]
+    assert turns[:4] == ["a", "b", "a", "b"]  # the results, and how often each has to run for a turn
+    assert set(turns[5::2]) == {"b"}
+    assert len(set(turns[4::2])) == 1
+    assert turns[4] in {"a" * count for count in range(2, 6)}
+    assert len(found["seconds"]["a"]) == len(found["seconds"]["b"]) == len(turns[5::2]) >= 5
+    assert all(0.002 <= each < 0.02 <= other for each, other in zip(*found["seconds"].values(), strict=True))
     assert found["notes"] == {"b": "slow"}
 
 
