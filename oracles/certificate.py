@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from oracles.elsewhere import elsewhere, run_elsewhere
 from oracles.evaluation import Layout
 from oracles.judge import LAST_PRECISION, Judge
 from oracles.subject import why_not
@@ -49,7 +50,7 @@ def certify(
     `digits` must be certified for every entry, `precision` bounds the bits spent on it and `seed` draws the direction.
     Raises ValueError for a `wrt` that names nothing differentiable, and what the subject itself raises on floats.
     """
-    return certify_trial(lambda: loss_trial(loss, gradient, args, wrt), digits, precision, seed)
+    return _certify(lambda given: loss_trial(loss, gradient, given, wrt), args, digits, precision, seed)
 
 
 def certify_layer(
@@ -67,7 +68,14 @@ def certify_layer(
     called with `(cotangent, *args)`) or several outputs before the cache (then with one cotangent for each). backward
     returns the gradients for the arguments `wrt`, by default all that hold floats. Otherwise as `certify`.
     """
-    return certify_trial(lambda: layer_trial(forward, backward, args, wrt, seed), digits, precision, seed)
+    return _certify(lambda given: layer_trial(forward, backward, given, wrt, seed), args, digits, precision, seed)
+
+
+def _certify(
+    make: Callable[[Sequence[Any]], Trial], args: Sequence[Any], digits: float, precision: int, seed: int
+) -> Certificate:
+    run_elsewhere(make, args)
+    return certify_trial(lambda: make(args), digits, precision, seed)
 
 
 def certify_trial(
@@ -116,10 +124,10 @@ def _judged(trial: Trial, layout: Layout, floats: Array, digits: float, precisio
 
 def _needs_value(trial: Trial, gradients: Sequence[Any]) -> bool:
     """Whether the gradient uses what the last call of the loss left behind: it differs after a call elsewhere."""
-    elsewhere = [p * p.dtype.type(1.25) + p.dtype.type(0.5) for p in trial.parameters]
+    others = [elsewhere(p) for p in trial.parameters]
     with np.errstate(all="ignore"):
         try:
-            trial.value(trial.arguments([e if e.ndim else e[()] for e in elsewhere], lifted=False))
+            trial.value(trial.arguments([other if other.ndim else other[()] for other in others], lifted=False))
             again = trial.gradient(trial.arguments(lifted=False))
         except Exception:  # elsewhere may be outside the loss's domain
             return False

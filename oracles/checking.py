@@ -14,6 +14,7 @@ import numpy as np
 from oracles.accuracy import correct_digits
 from oracles.agreement import Agreement, compare
 from oracles.certificate import Certificate, Ruling, certify_trial
+from oracles.elsewhere import run_elsewhere
 from oracles.errors import GradientError, NotCertifiableError, UndecidedComparisonError, UndecidedGradientError
 from oracles.evaluation import Layout
 from oracles.fallback import numerical_agreement
@@ -137,6 +138,7 @@ def examine(
     `diagnosed` says whether to look for the cause of what is proved wrong, which may take longer than all the rest.
     """
     given = copy.deepcopy(tuple(args))
+    run_elsewhere(make, given)
     trial: Trial | None = None
     try:
         with np.errstate(all="ignore"):

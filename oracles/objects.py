@@ -11,6 +11,7 @@ import numpy as np
 
 from oracles.ball import BallArray, lift
 from oracles.checking import Finding, Result, Verdict, examine, judged, name_of, same, settled
+from oracles.elsewhere import elsewhere
 from oracles.reachable import is_foreign
 from oracles.tree import is_float_leaf, leaves, map_leaves, match
 from oracles.trial import Array, ContractError, Trial, as_floats
@@ -21,6 +22,8 @@ _GRADIENTS = ("gradients", "grads", "gradient", "grad")
 """Attributes in which a backward that returns nothing leaves its dict. Never searched for parameters."""
 _PARAMETERS = ("params", "parameters", "weights")
 """Attributes that are preferred where several dicts have the keys, as an optimizer's running means do."""
+
+_SECOND = "second backward"
 
 Step: TypeAlias = tuple[str, Any]
 """("attribute", name) or ("item", key)."""
@@ -64,9 +67,11 @@ def examine_object(
             places = _places(snapshot, loss, backward, args)
             on_trial = _OnTrial(snapshot, loss, backward, places)
             conduct = list(_conduct(on_trial, args))
+            if not any(f.what == _SECOND for f in conduct):  # what adds up would be wrong after any other call
+                on_trial = on_trial.used_elsewhere(args)
     except ContractError as error:
         return Verdict(subject, (Finding("contract", Result.BAD, str(error)),))
-    values = [place.value for place in places]
+    values = [place.value for place in on_trial.places]
     verdict = examine(on_trial.trial, (*values, *args), subject, seed)
     kept, *notes = conduct
     return replace(verdict, findings=(kept, *verdict.findings, *notes))
@@ -128,6 +133,21 @@ class _OnTrial:
             _write(net, place.path, parameter)
         return net
 
+    def used_elsewhere(self, args: Sequence[Any]) -> _OnTrial:
+        """The same after a loss and a backward at other parameters: what the object keeps of them is wrong here."""
+        values = [place.value for place in self.places]
+        net = self.with_parameters([map_leaves(elsewhere, value) for value in values])
+        try:
+            self.gradient(net, copy.deepcopy(tuple(args)))
+            used = self._holding(net)
+            return used._holding(used.with_parameters(values))
+        except Exception:  # of any kind: elsewhere may be outside the loss's domain
+            return self
+
+    def _holding(self, net: Any) -> _OnTrial:
+        """With another object, which has its parameters in the same places."""
+        return replace(self, net=net, places=[replace(p, value=as_floats(_read(net, p.path))) for p in self.places])
+
     def gradient(self, net: Any, args: Sequence[Any]) -> list[Any]:
         """The claimed gradient of every leaf of every parameter, after a loss and a backward on `net`."""
         self.loss(net, *args)
@@ -178,24 +198,20 @@ def _conduct(on_trial: _OnTrial, args: Sequence[Any]) -> Iterator[Finding]:
     else:
         reason = "another gradient: it adds to what is there, or changes what the forward stored"
     if differs:
-        yield Finding("second backward", Result.NOTE, f"after one forward it gives {reason}")
+        yield Finding(_SECOND, Result.NOTE, f"after one forward it gives {reason}")
     if uncovered := list(_uncovered(on_trial, args)):
         yield Finding("not covered", Result.NOTE, f"the loss depends on {', '.join(uncovered)}, which has no gradient")
 
 
 def _overwritten(on_trial: _OnTrial, args: Sequence[Any]) -> list[str]:
     """The parameters that the loss itself sets, as a forward sets `net.x`: seen where they are not what it sets."""
-    elsewhere = [map_leaves(_elsewhere, place.value) for place in on_trial.places]
-    net = on_trial.with_parameters(copy.deepcopy(elsewhere))
+    others = [map_leaves(elsewhere, place.value) for place in on_trial.places]
+    net = on_trial.with_parameters(copy.deepcopy(others))
     try:
         on_trial.loss(net, *copy.deepcopy(tuple(args)))
     except Exception:  # of any kind: elsewhere may be outside the loss's domain
         return []
-    return _moved(net, on_trial.places, elsewhere)
-
-
-def _elsewhere(leaf: Any) -> Any:
-    return leaf * 1.25 + 0.5
+    return _moved(net, on_trial.places, others)
 
 
 def _moved(net: Any, places: Sequence[_Place], values: Sequence[Any]) -> list[str]:
@@ -218,7 +234,7 @@ def _uncovered(on_trial: _OnTrial, args: Sequence[Any]) -> Iterator[str]:
     def value_with(path: Path | None) -> Any:
         net = on_trial.with_parameters(copy.deepcopy(values))
         if path is not None:
-            _write(net, path, _elsewhere(_read(net, path)))
+            _write(net, path, elsewhere(_read(net, path)))
         return np.array(on_trial.loss(net, *copy.deepcopy(tuple(args))), dtype=np.float64)
 
     usual = value_with(None)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from types import FunctionType
 
 from oracles.mutation_arithmetic import SYMBOLS
 from oracles.mutation_body import Body, Edit, called
+from oracles.purity import only_computes
 
 _MOST_CALLEES = 8
 _FAMILIES = (
@@ -168,7 +169,7 @@ def other_function(body: Body) -> Iterator[Edit]:
 
 
 def own_functions(body: Body) -> list[str]:
-    """Names of functions of the body's own module, the nearest in its source first."""
+    """Names of functions of the body's own module that do no more than compute, the nearest in its source first."""
     module = body.source.function.__module__
     here = body.source.function.__code__.co_firstlineno
     found = [
@@ -176,7 +177,8 @@ def own_functions(body: Body) -> list[str]:
         for name, value in body.namespace.items()
         if isinstance(value, FunctionType) and value.__module__ == module and value is not body.source.function
     ]
-    return [name for _, name in sorted(found)][:_MOST_CALLEES]
+    nearest = (name for _, name in sorted(found) if only_computes(body.namespace[name]))
+    return list(islice(nearest, _MOST_CALLEES))
 
 
 def other_number(body: Body) -> Iterator[Edit]:
