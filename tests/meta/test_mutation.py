@@ -884,9 +884,10 @@ def test_float32_is_found_by_differences_where_balls_cannot_run() -> None:
             check(loss, gradient_with(mutant.build()), WEIGHTS, FEATURES, TARGETS)
 
 
-@pytest.mark.parametrize("operator", ["stale-cache", "in-place"])
-def test_what_is_remembered_takes_a_second_call_to_see(operator: str) -> None:
-    """One call at one point cannot tell these mutants: whoever counts them as killed must have called twice."""
+@pytest.mark.parametrize(("operator", "least", "most"), [("stale-cache", 0, 0), ("in-place", 4, 8)])
+def test_what_takes_a_second_call_to_see(operator: str, least: int, most: int) -> None:
+    """`certify` runs a gradient elsewhere first, and so proves wrong what remembers that. What writes into its
+    arguments is right at one point: that takes a look at them."""
     survivors = 0
     for mutant in mutants(nine_weight.backward, [operator], limit=8):
         backward = mutant.build()
@@ -895,7 +896,7 @@ def test_what_is_remembered_takes_a_second_call_to_see(operator: str) -> None:
             return backward(w, x, nine_weight.forward(w, x, y)[1])
 
         survivors += certify(loss, gradient, WEIGHTS, FEATURES, TARGETS).ok
-    assert survivors >= 4
+    assert least <= survivors <= most
 
 
 # --- equivalence ----------------------------------------------------------------------------------------------------
