@@ -19,6 +19,7 @@ from conftest import SUBJECTS
 from tests.bench import checks, gradients, training
 from tests.bench.conftest import of_gate, ratios
 from tests.bench.side_by_side import Absent, Comparison, Competitor, comparison, measured
+from tests.gate.configurations import CONFIGURATIONS
 from tests.meta.kill_matrix import OURS, Problem
 
 ROOT = Path(__file__).parents[2]
@@ -63,10 +64,19 @@ def test_another_gradient_is_no_competitor() -> None:
 
 
 def test_another_training_run_is_no_competitor() -> None:
-    losses = np.array([0.5, 0.25])
-    training.agree({"manual": losses, "torch.optim": losses})
-    with pytest.raises(AssertionError, match=r"torch\.optim trains to another loss"):
+    losses = np.array([[0.5, 0.25, 0.75], [0.25, 0.125, 0.5]])
+    one_astray = losses.copy()
+    one_astray[:, 1] *= 1.001
+    training.agree({"manual": losses, "torch.optim": losses, "optax, lax.scan": one_astray})
+    with pytest.raises(AssertionError, match=r"torch\.optim trains to other losses, by 1\.0e-03"):
         training.agree({"manual": losses, "torch.optim": losses * 1.001})
+
+
+def test_every_rule_is_trained_against_as_many_as_have_it() -> None:
+    names = {name.split("-")[1] for name in training.COMPARISONS}
+    assert names == {c.rule for c in CONFIGURATIONS}
+    alone = {c.rule for c in training._one_of_each() if c.frameworks == ("torch_optim",)}
+    assert alone == {c.rule for c in CONFIGURATIONS} - {c.rule for c in CONFIGURATIONS if len(c.frameworks) > 1}
 
 
 def test_a_planted_error_is_in_one_entry() -> None:
