@@ -23,7 +23,7 @@ _GRADIENTS = ("gradients", "grads", "gradient", "grad")
 _PARAMETERS = ("params", "parameters", "weights")
 """Attributes that are preferred where several dicts have the keys, as an optimizer's running means do."""
 
-_SECOND = "second backward"
+_ADDS_UP = "another gradient: it adds to what is there, or changes what the forward stored"
 
 Step: TypeAlias = tuple[str, Any]
 """("attribute", name) or ("item", key)."""
@@ -67,7 +67,7 @@ def examine_object(
             places = _places(snapshot, loss, backward, args)
             on_trial = _OnTrial(snapshot, loss, backward, places)
             conduct = list(_conduct(on_trial, args))
-            if not any(f.what == _SECOND for f in conduct):  # what adds up would be wrong after any other call
+            if not any(_ADDS_UP in f.evidence for f in conduct):  # after any other call that would be wrong
                 on_trial = on_trial.used_elsewhere(args)
     except ContractError as error:
         return Verdict(subject, (Finding("contract", Result.BAD, str(error)),))
@@ -196,9 +196,9 @@ def _conduct(on_trial: _OnTrial, args: Sequence[Any]) -> Iterator[Finding]:
         differs = True
         reason = f"{type(error).__name__}: {error}"
     else:
-        reason = "another gradient: it adds to what is there, or changes what the forward stored"
+        reason = _ADDS_UP
     if differs:
-        yield Finding(_SECOND, Result.NOTE, f"after one forward it gives {reason}")
+        yield Finding("second backward", Result.NOTE, f"after one forward it gives {reason}")
     if uncovered := list(_uncovered(on_trial, args)):
         yield Finding("not covered", Result.NOTE, f"the loss depends on {', '.join(uncovered)}, which has no gradient")
 
