@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -45,6 +46,16 @@ class Table(NamedTuple):
     header: list[str]
     rows: list[list[str]]
 
+    @property
+    def kinds(self) -> list[str]:
+        """How each column is set: numbers to the right, with words such as “all” among them."""
+        columns = zip(*self.rows, strict=True)
+        return ["number" if any(map(_NUMBER, c)) and all(map(_AMONG_NUMBERS, c)) else "text" for c in columns]
+
+
+_NUMBER = re.compile(r"[-+\d./ e%]+").fullmatch
+_AMONG_NUMBERS = re.compile(r"[-+\d./ e%]+|all|none|").fullmatch
+
 
 def page(results: Results) -> str:
     """The HTML of a report: the same bytes for the same results."""
@@ -55,7 +66,6 @@ def page(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["kind"] = _kind
     return environment.get_template("page.html").render(
         results=results,
         counts=outcomes(results.records),
@@ -86,8 +96,3 @@ def _tables(results: Results) -> list[Table]:
         reading = next((text for start, text in READINGS.items() if start in title), "")
         found.append(Table(f"table-{number}", title, reading, header, rows))
     return found
-
-
-def _kind(cell: str) -> str:
-    """How a cell is set: numbers to the right."""
-    return "number" if cell == "all" or (cell and cell[0] in "0123456789-" and len(cell) < 12) else "text"

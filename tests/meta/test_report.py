@@ -19,7 +19,7 @@ from oracles.report import Results, github, load, merged, save, write_report
 from oracles.report.__main__ import main
 from oracles.report.figures_of_graphs import layout
 from oracles.report.mutant_tables import SIZES
-from oracles.report.page import page
+from oracles.report.page import Table, page
 from oracles.report.plotting import SERIES, svg
 from oracles.report.tables import tables
 from oracles.report.verdicts import Cell, failures, matrices, outcomes
@@ -355,3 +355,9 @@ def test_each_failure_is_an_annotation_on_its_line() -> None:
     (command,) = github.error_commands(replace(WHOLE, records=(unknown,)))
     assert command == "::error title=a%3Ab%2Cc is wrong::50%25%0Ano"
     assert list(github.error_commands(replace(WHOLE, records=()))) == []
+
+
+def test_columns_of_numbers_are_set_to_the_right() -> None:
+    rows = [["all", "30 digits", "all", "1e-10", "", "0.0 / 15.5"], ["one", "1e-8", "12.5", "-3", "none", "1 / 2"]]
+    table = Table("t", "title", "", ["name", "setting", "digits", "off", "step", "range"], rows)
+    assert table.kinds == ["text", "text", "number", "number", "text", "number"]
