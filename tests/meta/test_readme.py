@@ -80,3 +80,11 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     )
     assert found.stdout.strip() == COMMANDS["test"]
     assert 'eval "$command"' in script
+
+
+def test_every_link_inside_leads_to_a_heading() -> None:
+    headings = re.findall(r"^##+ (.*)$", README, flags=re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    links = re.findall(r"\]\(#([^)]*)\)", README)
+    assert len(links) > 5
+    assert set(links) <= anchors
