@@ -68,4 +68,5 @@ def _is_quotient(trial: Trial, certificate: Certificate, entry: WrongEntry, kind
     claimed, true = Decimal(entry.claimed), Decimal(entry.true)
     error, of_quotient = float(claimed - true), float((quotient - arb(entry.true)).mid())
     digits = abs(float(true)) * 1e-16
+    # The claim is a float, so its error is only known to a rounding or two, and has to stand out from them.
     return math.isclose(error, of_quotient, rel_tol=_SAME, abs_tol=2 * digits) and abs(error) > 20 * digits

@@ -13,6 +13,7 @@ from flint import arb, ctx
 
 from oracles.ball import BallArray, BallScalar, Extent, balls, from_nested, lift, mode, operand, seal, wrap
 from oracles.errors import NotCertifiableError, UndecidedComparisonError
+from tests.meta.ulps import ulps
 
 Array = Any
 xp: Any = np  # NumPy's stubs do not know that its functions take duck arrays
@@ -400,6 +401,10 @@ def test_balls_are_no_indices() -> None:
 
 # --- methods ----------------------------------------------------------------------------------------------------------
 
+ROUNDED = {"std": ulps(1.25), "**": ulps(4.5)}
+"""What is not exact on these numbers. The variance is rounded, which its root halves, the root is, and the midpoint is.
+NumPy's power may be off by four ulps (`oracles.rounding`), and the midpoint is rounded."""
+
 METHODS: list[tuple[str, Callable[[Array], Any]]] = [
     ("sum", lambda x: x.sum(0)),
     ("sum-keepdims", lambda x: x.sum(axis=1, keepdims=True)),
@@ -437,12 +442,12 @@ METHODS: list[tuple[str, Callable[[Array], Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("call", [pytest.param(call, id=name) for name, call in METHODS])
-def test_methods_agree_with_numpy(call: Callable[[Array], Any]) -> None:
+@pytest.mark.parametrize(("name", "call"), [pytest.param(*method, id=method[0]) for method in METHODS])
+def test_methods_agree_with_numpy(name: str, call: Callable[[Array], Any]) -> None:
     x, b = grid()
     found, expected = call(b), call(x)
     if isinstance(found, BallArray):
-        assert np.allclose(floats(found), expected, rtol=1e-15, atol=0)
+        assert np.allclose(floats(found), expected, rtol=ROUNDED.get(name, 0), atol=0)
         assert found._a.shape == np.shape(expected)
     else:
         assert np.array_equal(found, expected)
@@ -488,9 +493,9 @@ SIDES = [
 ]
 
 
-@pytest.mark.parametrize("operation", [pytest.param(op, id=name) for name, op in OPERATORS])
+@pytest.mark.parametrize(("name", "operation"), [pytest.param(*operator, id=operator[0]) for operator in OPERATORS])
 @pytest.mark.parametrize("other", SIDES)
-def test_operators_agree_with_numpy_on_either_side(operation: Callable[[Any, Any], Any], other: Any) -> None:
+def test_operators_agree_with_numpy_on_either_side(name: str, operation: Callable[[Any, Any], Any], other: Any) -> None:
     x = np.array([2.5, -1.5, 4.0])
     for found, expected in (
         (operation(lift(x), other), operation(x, other)),
@@ -498,7 +503,7 @@ def test_operators_agree_with_numpy_on_either_side(operation: Callable[[Any, Any
         (operation(lift(x), lift(other)), operation(x, other)),
     ):
         value = floats(found) if isinstance(found, BallArray) else found
-        assert np.allclose(value, expected, rtol=1e-15, atol=0)
+        assert np.allclose(value, expected, rtol=ROUNDED.get(name, 0), atol=0)
         assert isinstance(found, BallArray) != (np.asarray(expected).dtype == bool)
 
 

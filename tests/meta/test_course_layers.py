@@ -16,6 +16,7 @@ import pytest
 
 from tests.meta.course_faults import CONTROLS, FAULTS, MUTATIONS, SUBTLE, Fault
 from tests.meta.course_layers import BY_ID, SUBJECTS, Layer, Loss, batchnorm_forward, leaves
+from tests.meta.ulps import ulps
 
 Array = Any
 Function = Callable[..., Any]
@@ -164,7 +165,8 @@ def test_a_fault_leaves_the_value_alone(fault: Fault) -> None:
     subject = BY_ID[fault.layer_id]
     value, _ = forward_of(subject, fault)(*trial(subject, 0)[0])
     expected, _ = forward_of(subject)(*trial(subject, 0)[0])
-    np.testing.assert_allclose(value, expected, rtol=1e-13, atol=1e-14)
+    # A loss is a sum of some dozens of terms of size 1, each rounded on either side; all else is done alike.
+    np.testing.assert_allclose(value, expected, rtol=ulps(64), atol=ulps(32))
 
 
 def changed(subject: Layer | Loss, fault: Fault | None = None) -> set[str]:
@@ -222,8 +224,8 @@ def test_every_subject_has_a_fault_and_ids_are_unique() -> None:
 def test_batchnorm_running_statistics() -> None:
     x, gamma, beta, bn_param = trial(BY_ID["batchnorm-staged"], 0)[0]
     batchnorm_forward(x, gamma, beta, bn_param)
-    np.testing.assert_allclose(bn_param["running_mean"], 0.1 * x.mean(axis=0), rtol=1e-14)
-    np.testing.assert_allclose(bn_param["running_var"], 0.1 * x.var(axis=0), rtol=1e-14)
+    np.testing.assert_array_equal(bn_param["running_mean"], (1 - 0.9) * x.mean(axis=0))
+    np.testing.assert_array_equal(bn_param["running_var"], (1 - 0.9) * x.var(axis=0))
     bn_param["mode"] = "test"
     before = copy.deepcopy(bn_param)
     batchnorm_forward(x, gamma, beta, bn_param)

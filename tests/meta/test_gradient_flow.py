@@ -47,22 +47,24 @@ def count(depth: int, activation: str, scheme: str) -> dict[str, int]:
 # --- the norms ------------------------------------------------------------------------------------------------------
 
 
+def allowed(net: MLP, args: tuple[Array, ...], truth: Array) -> Array:
+    """How far rounding may move the norms (L,): the norms of the radii, and what taking a norm rounds."""
+    radii = rounding_radii(loss_trial(net.loss, net.gradient, args, 0)).gradients[0]
+    widths = np.array([dW.size for dW, _ in unpack(radii, net.sizes)])
+    return layer_norms(radii, net.sizes) + 2 * (widths + 3) * 2.0**-53 * truth
+
+
 @pytest.mark.parametrize(("activation", "scheme"), COMBINATIONS)
 @pytest.mark.parametrize("sizes", [SIZES, (10, *[8] * 10, 1)], ids=["published", "deep"])
 def test_norms_are_those_of_the_certified_gradient(activation: str, scheme: str, sizes: tuple[int, ...]) -> None:
-    """To within the norm of the gradient's rounding radii, and what the norm itself rounds.
-
-    The radii, which assume the worst at each layer, grow by a factor of up to 7 with each.
-    """
+    """The radii, which assume the worst at each layer, grow by a factor of up to 7 with each."""
     net = MLP(sizes, activation)
     args = point(sizes, scheme, seed=0)
     certificate = certify(net.loss, net.gradient, *args)
     assert certificate.ruling is Ruling.CERTIFIED, str(certificate)
     assert certificate.digits >= 30
     truth = layer_norms(midpoints(certificate), sizes)
-    radii = rounding_radii(loss_trial(net.loss, net.gradient, tuple(args), 0)).gradients[0]
-    widths = np.array([dW.size for dW, _ in unpack(radii, sizes)])
-    tolerance = layer_norms(radii, sizes) + 2 * (widths + 3) * 2.0**-53 * truth
+    tolerance = allowed(net, tuple(args), truth)
     found = gradient_flow.gradient_flow(activation, scheme, 0, sizes).norms
     assert found.shape == (len(sizes) - 1,)
     assert np.all(np.abs(found - truth) <= tolerance)
@@ -72,7 +74,7 @@ def test_norms_are_those_of_the_certified_gradient(activation: str, scheme: str,
 
 def test_a_norm_is_of_the_weights_of_its_layer_alone() -> None:
     theta = np.concatenate([np.full(6, 2.0), np.full(3, 100.0), np.full(3, 3.0), [100.0]])
-    assert layer_norms(theta, (2, 3, 1)) == pytest.approx([np.sqrt(24), np.sqrt(27)])
+    assert layer_norms(theta, (2, 3, 1)).tolist() == [np.sqrt(24), np.sqrt(27)]  # of whole numbers
     for entry, layer in [(0, 0), (5, 0), (9, 1), (11, 1)]:
         moved = theta.copy()
         moved[entry] += 1
@@ -148,7 +150,8 @@ def test_large_weights_explode() -> None:
     assert verdict(norms) == "exploding"
     certificate = certify(net.loss, net.gradient, 3 * theta, X, y)
     assert certificate.ruling is Ruling.CERTIFIED, str(certificate)
-    assert norms == pytest.approx(layer_norms(midpoints(certificate), net.sizes), rel=1e-9)
+    truth = layer_norms(midpoints(certificate), net.sizes)
+    assert np.all(np.abs(norms - truth) <= allowed(net, (3 * theta, X, y), truth))
 
 
 # --- the table ------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from oracles.ball import BallArray, lift
 from oracles.loading import Loaded, load
 from oracles.loading_missing import Missing
 from oracles.subject import on_balls
+from tests.meta.ulps import ulps
 
 Array = Any
 NOTEBOOKS = Path(__file__).parent / "notebooks"
@@ -94,9 +95,12 @@ def test_the_wrong_optimizer_leaves_adam_at_the_second_step() -> None:
     first, second = (
         theirs / ours for theirs, ours in zip(moves(wrong_optimizer.adam_update), moves(adam), strict=True)
     )
-    assert first == pytest.approx([1, 1], rel=1e-12)
-    # Divided by 1 - beta at every step, both moments are 1 + beta times too large by then; epsilon shifts it by 1e-8.
-    assert second == pytest.approx([1.9 / math.sqrt(1.99)] * 2, rel=1e-7)
+    # 1 - 0.99 is 4 ulps from 0.01, of which the root takes half; 1 - 0.9 is 1.25 from 0.1; either side rounds 8 times.
+    assert first == pytest.approx([1, 1], rel=ulps(12), abs=0)
+    # Divided by 1 - beta at every step, both moments are 1 + beta times too large by then.
+    # An ulp of 0.99² is 25 of 1 - 0.99² and 13 of its root, on our side alone; the rest is the dozen of the first step.
+    expected = [1.9 * (g + 1e-8) / (math.sqrt(1.99) * g + 1e-8) for g in (0.5, 2.0)]
+    assert second == pytest.approx(expected, rel=ulps(32), abs=0)
 
 
 def test_functions_that_need_data_say_which_cell_has_it() -> None:
@@ -933,7 +937,7 @@ def test_files_beside_it_are_loaded_and_not_run(notebook: Notebook, tmp_path: Pa
         KK = hp.K + K
         """
     )
-    assert nb.f(9) == pytest.approx(0.1)
+    assert nb.f(9) == 0.1
     assert nb.KK == 0.2
     assert nb.third is nb.hp.third
     assert nb.dense(10) == 1

@@ -222,7 +222,7 @@ def test_relu_at_its_kink_has_slope_zero(differentiate: Oracle) -> None:
 
 @over(DIFFERENCES)
 def test_a_difference_sees_both_sides_of_a_kink(differentiate: Oracle) -> None:
-    assert differentiate(lambda xp, z: xp.relu(z), np.array(0.0)).gradient == pytest.approx(0.5, abs=1e-15)
+    assert differentiate(lambda xp, z: xp.relu(z), np.array(0.0)).gradient == 0.5
 
 
 # The nine-weight graph
@@ -809,6 +809,7 @@ def test_complex_step_has_all_digits_of_each_function(name: str) -> None:
     points, slope = SLOPES[name]
     x = np.array(points)
     gradient = complex_step.gradient(lambda xp, x: getattr(xp, name)(x), x).gradient
+    # On either side up to two real functions, which NumPy allows four ulps each.
     np.testing.assert_allclose(gradient, slope(x), rtol=16 * EPS, atol=0)
 
 
@@ -833,7 +834,8 @@ def test_each_function_of_one_argument_is_among_them() -> None:
     ],
 )
 def test_complex_step_of_operators(graph: Graph, x: float, slope: float) -> None:
-    assert complex_step.gradient(graph, np.array(x)).gradient == pytest.approx(slope, rel=8 * EPS)
+    # Four ulps of NumPy's power, and of the logarithm in a slope.
+    assert complex_step.gradient(graph, np.array(x)).gradient == pytest.approx(slope, rel=8 * EPS, abs=0)
 
 
 def in_place(xp: Any, x: Any) -> Any:

@@ -25,6 +25,7 @@ from oracles.rounding import rounding_radii
 from oracles.trial import loss_trial
 from reference.datasets import housing
 from reference.published import published
+from tests.meta.ulps import ulps
 
 Array = NDArray[np.float64]
 Expression = Callable[..., Any]
@@ -113,7 +114,9 @@ def test_data_are_what_numpy_computes(name: str) -> None:
     values, floats = OPERATIONS[name]
     for a, b in draws(name, 2.0):
         made = values(Value(a), Value(b))
-        np.testing.assert_allclose(made.data, floats(np.float64(a), np.float64(b)), rtol=2.0**-50)
+        # The sigmoid has two forms, each of an exp to an ulp and two roundings; all else is the same call.
+        rtol = ulps(4) if name == "sigmoid" else 0
+        np.testing.assert_allclose(made.data, floats(np.float64(a), np.float64(b)), rtol=rtol)
         assert isinstance(made.data, np.float64)
 
 
@@ -147,8 +150,9 @@ def test_the_ends_of_the_range_neither_overflow_nor_cancel(
     a = Value(at)
     root = graph(a)
     root.backward()
-    assert root.data == pytest.approx(data, rel=1e-15, abs=0)
-    assert a.grad == pytest.approx(slope, rel=1e-15, abs=0)
+    # To the last bit: exp(-40) is lost beside 1, and both sides take the same exp.
+    assert root.data == data
+    assert a.grad == slope
 
 
 def test_what_floats_cannot_is_numpys_warning_and_not_another_kind_of_number() -> None:
@@ -530,7 +534,7 @@ def test_an_array_beside_a_node_makes_one_node_and_not_an_array_of_them(array: A
         assert isinstance(made, Value)
         np.testing.assert_array_equal(made.data, data)
     made = a**array
-    np.testing.assert_allclose(made.data, 5**array, rtol=2.0**-51)
+    np.testing.assert_allclose(made.data, 5**array, rtol=ulps(2))  # pow to an ulp, on either side
 
 
 def test_arrays_are_not_written_into() -> None:
@@ -559,12 +563,12 @@ def test_a_single_ball_keeps_its_radius_and_encloses_the_truth() -> None:
 
 
 def test_the_published_check_point_has_the_gradient_derived_by_hand() -> None:
-    """To what rounding explains, which is a few units of the last place."""
+    """To what rounding explains; beside the printed figures to four ulps, a tenth of the least that it does here."""
     args = np.tile(CHECK_POINT, (1, 1)), X[:1], Y[:1]
     assert_as_by_hand(args, 2e-14)
     found = nine_weight_values.gradient(*args)[0]
     for i in range(9):
-        assert found[i] == pytest.approx(published(f"assignment.backward.dw{i + 1}").value, rel=1e-15, abs=0)
+        assert found[i] == pytest.approx(published(f"assignment.backward.dw{i + 1}").value, rel=ulps(4), abs=0)
     assert nine_weight_values.loss(*args)[0] == published("assignment.forward.L").value
 
 
