@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from oracles.elsewhere import elsewhere, run_elsewhere
+from oracles.elsewhere import OUTSIDE, briefly, elsewhere, run_elsewhere
 from oracles.evaluation import Layout
 from oracles.judge import LAST_PRECISION, Judge
 from oracles.subject import why_not
@@ -127,9 +127,10 @@ def _needs_value(trial: Trial, gradients: Sequence[Any]) -> bool:
     others = [elsewhere(p) for p in trial.parameters]
     with np.errstate(all="ignore"):
         try:
-            trial.value(trial.arguments([other if other.ndim else other[()] for other in others], lifted=False))
+            with briefly():
+                trial.value(trial.arguments([other if other.ndim else other[()] for other in others], lifted=False))
             again = trial.gradient(trial.arguments(lifted=False))
-        except Exception:  # elsewhere may be outside the loss's domain
+        except OUTSIDE:
             return False
         finally:
             trial.value(trial.arguments(lifted=False))

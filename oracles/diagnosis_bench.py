@@ -10,9 +10,9 @@ import numpy as np
 from oracles.certificate import Certificate
 from oracles.diagnosis_edits import EDITED
 from oracles.diagnosis_elsewhere import elsewhere
-from oracles.diagnosis_guard import TooLong, limited
 from oracles.diagnosis_slopes import CLOSE, INVISIBLE, Gradients, Slopes, slopes_of, two_slopes_of
 from oracles.trial import Array, ContractError, Trial, keeps_samples_apart
+from oracles.watching import TooLong, limited
 
 Columns = Array
 """Which entries of the gradient, over all samples: (n,) of bool."""

@@ -15,7 +15,6 @@ import numpy as np
 from oracles.certificate import Certificate, certify_trial
 from oracles.diagnosis_bench import Bench
 from oracles.diagnosis_edits import Repair, editables, functions_run
-from oracles.diagnosis_guard import TooLong
 from oracles.diagnosis_intermediates import intermediates
 from oracles.diagnosis_places import Place, Places, places_of
 from oracles.mutation_operators import Operator
@@ -23,6 +22,7 @@ from oracles.repairs import ROUNDS, STATE, SUBTLE
 from oracles.tree import leaves
 from oracles.trial import Trial
 from oracles.verdict import Ruling
+from oracles.watching import TooLong
 
 BUDGET = 1_400_000
 """What a search may cost, in microseconds of a slow machine: its own estimate, so that it ends alike on all of them."""

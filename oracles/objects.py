@@ -11,7 +11,7 @@ import numpy as np
 
 from oracles.ball import BallArray, lift
 from oracles.checking import Finding, Result, Verdict, examine, judged, name_of, same, settled
-from oracles.elsewhere import elsewhere
+from oracles.elsewhere import OUTSIDE, briefly, elsewhere
 from oracles.reachable import is_foreign
 from oracles.tree import is_float_leaf, leaves, map_leaves, match
 from oracles.trial import Array, ContractError, Trial, as_floats
@@ -138,10 +138,11 @@ class _OnTrial:
         values = [place.value for place in self.places]
         net = self.with_parameters([map_leaves(elsewhere, value) for value in values])
         try:
-            self.gradient(net, copy.deepcopy(tuple(args)))
+            with briefly():
+                self.gradient(net, copy.deepcopy(tuple(args)))
             used = self._holding(net)
             return used._holding(used.with_parameters(values))
-        except Exception:  # of any kind: elsewhere may be outside the loss's domain
+        except OUTSIDE:
             return self
 
     def _holding(self, net: Any) -> _OnTrial:
@@ -208,8 +209,9 @@ def _overwritten(on_trial: _OnTrial, args: Sequence[Any]) -> list[str]:
     others = [map_leaves(elsewhere, place.value) for place in on_trial.places]
     net = on_trial.with_parameters(copy.deepcopy(others))
     try:
-        on_trial.loss(net, *copy.deepcopy(tuple(args)))
-    except Exception:  # of any kind: elsewhere may be outside the loss's domain
+        with briefly():
+            on_trial.loss(net, *copy.deepcopy(tuple(args)))
+    except OUTSIDE:
         return []
     return _moved(net, on_trial.places, others)
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from statistics import median
 from types import FrameType, FunctionType
 from typing import Any
@@ -19,15 +16,16 @@ from oracles.certificate import certify_trial
 from oracles.checking import examine
 from oracles.diagnosis import diagnose
 from oracles.diagnosis_edits import Editable
-from oracles.diagnosis_guard import TooLong, limited
 from oracles.mutation import OPERATORS
 from oracles.registration import Subject
 from oracles.submission import Draw, results_at
 from oracles.trial import Trial, layer_trial, loss_trial
+from oracles.watching import TooLong, limited
 from tests.gate.summary import aligned
 from tests.meta import diagnosis_examples as examples
 from tests.meta.diagnosis_examples import EXAMPLES, Example
 from tests.meta.diagnosis_mutants import Case, cases
+from tests.meta.endless import ends
 
 Array = Any
 SEED, EACH = 3, 5
@@ -151,26 +149,6 @@ def limited_trials() -> list[Any]:
         pytest.param(layer_trial(counted, counts, (w, np.array([2, 3])), (0,), 0), id="rounds-of-a-value"),
         pytest.param(loss_trial(halving, halves, (w,), 0), id="no-progress"),
     ]
-
-
-class EndlessError(BaseException):
-    """No Exception: those of an edit are caught."""
-
-
-@contextmanager
-def ends() -> Iterator[None]:
-    """Without it what never ends would not be red, it would hang."""
-
-    def stop(*_: object) -> None:
-        raise EndlessError
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, 60)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 @pytest.mark.parametrize("trial", limited_trials())

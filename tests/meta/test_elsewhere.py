@@ -12,6 +12,7 @@ import pytest
 from oracles import GradientError, certify, certify_layer, check, check_engine, check_layer, check_object
 from oracles.elsewhere import run_elsewhere
 from oracles.trial import Trial, loss_trial
+from tests.meta.endless import ends
 
 Array = Any
 W = np.array([0.7, -1.3, 0.4])
@@ -234,3 +235,30 @@ def test_what_is_raised_at_another_point_is_nobodys_concern() -> None:
 
     run_elsewhere(make, [0.5])
     assert tried == [1.125, 0.375]
+
+
+def powers(a: Array) -> list[Array]:
+    """Until they are small, which those of 1 and more never are."""
+    found = [a]
+    while np.max(found[-1]) > 0.01:
+        found.append(found[-1] * a)
+    return found
+
+
+class Powers:
+    def __init__(self) -> None:
+        self.a = np.array([0.5, 0.25])
+
+    def loss(self) -> Any:
+        self.found = powers(self.a)
+        return np.sum(self.found[-1])
+
+    def backward(self) -> dict[str, Array]:
+        return {"a": len(self.found) * self.found[-2]}
+
+
+def test_a_loop_that_has_no_end_elsewhere_is_given_up() -> None:
+    a = np.array([0.5, 0.25])
+    with ends():
+        assert check(lambda a: np.sum(powers(a)[-1]), lambda a: len(powers(a)) * powers(a)[-2], a).certified
+        assert check_object(Powers(), lambda net: net.loss(), lambda net: net.backward()).certified

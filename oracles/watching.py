@@ -1,4 +1,4 @@
-"""Watching code run, by a trace function: what runs, and a limit for edited code, which may never end.
+"""Watching code run, by a trace function: what runs, and a limit for code that may never end, as it is edited or where.
 
 Counting lines instead of seconds stops the same code at the same line on every machine.
 """
@@ -44,15 +44,15 @@ class Lines:
 
 
 @contextmanager
-def limited(files: Collection[str], most: int = sys.maxsize) -> Iterator[Lines]:
-    """Meanwhile at most so many lines of code from these files run in this thread, or TooLong is raised there.
+def limited(files: Collection[str] | None = None, most: int = sys.maxsize) -> Iterator[Lines]:
+    """Meanwhile at most so many lines from these files, or from all, run in this thread, or TooLong is raised there.
 
     A trace function that is set already, such as a debugger's, waits: it is set again on leaving.
     """
     lines, before = Lines(), sys.gettrace()
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:
-        if frame.f_code.co_filename not in files:
+        if files is not None and frame.f_code.co_filename not in files:
             return None
         lines.count += 1
         if lines.count > most:
