@@ -24,8 +24,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def machine() -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch", "jax"))
-    return f"{platform.machine()}, Python {platform.python_version()}, {packages}"
+    from cpuinfo import get_cpu_info  # comes with pytest-benchmark, which is not there where only the tables are tested
+
+    info = get_cpu_info()
+    processor = f"{info.get('brand_raw', info['arch'])}, {info['count']} cores"
+    return ", ".join([processor, f"Python {platform.python_version()}", *map(_versioned, ("numpy", "torch", "jax"))])
+
+
+def _versioned(package: str) -> str:
+    return f"{package} {version(package)}"
 
 
 def ratios(infos: list[dict[str, Any]]) -> Iterator[str]:
