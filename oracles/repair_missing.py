@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import combinations_with_replacement
 from types import UnionType
 
-from oracles.mutation_body import Body, Edit
+from oracles.mutation_body import Body, Edit, called
 from oracles.repair_operators import own_functions
 
 _ARITHMETIC = ast.Add | ast.Sub | ast.Mult | ast.Div
@@ -51,6 +51,16 @@ def intermediates(body: Body, node: ast.expr) -> list[str]:
         and not body.is_called(n)
     ]
     return list(dict.fromkeys([*reversed(body.names_before(node)), *read]))[:_MOST_NAMES]
+
+
+def columns(body: Body, node: ast.expr) -> list[str]:
+    """The parameters along axes of their own: what comes down for each sample, beside its row."""
+    return [f"{p}[{axes}]" for axes in (":, None", ":, None, None", "..., None") for p in body.parameters]
+
+
+def complements(body: Body, node: ast.expr) -> list[str]:
+    """Of probabilities."""
+    return [f"(1 - {name})" for name in intermediates(body, node)]
 
 
 def simple_derivatives(body: Body, node: ast.expr) -> list[str]:
@@ -109,6 +119,18 @@ def missing_term(*vocabularies: Vocabulary) -> Callable[[Body], Iterator[Edit]]:
     return edits
 
 
+def missing_twin(body: Body) -> Iterator[Edit]:
+    """What a matrix that is used twice brings: the same product with a transpose, or its own transpose beside it."""
+    for node, left, right, form in _products(body):
+        for twin in ((f"{left}.T", right), (left, f"{right}.T"), (right, left)):
+            text = form.format(*twin)
+            yield body.expression(node, f"({body.text(node)} + {text})", f"{text} beside {ast.unparse(node)}")
+    for node in body.all(ast.BinOp):
+        if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.Constant) and node.left.value == 2:
+            matrix = body.operand(node.right)
+            yield body.expression(node, f"({matrix} + {matrix}.T)", f"{matrix}.T for one of two {matrix}")
+
+
 def missing_function(body: Body) -> Iterator[Edit]:
     """A function of a number stands where the number does."""
     elementary = ("exp", "cos", "sin", "log", "tanh", "sqrt", "square", "abs", "sign")
@@ -157,6 +179,17 @@ def _spots(body: Body) -> Iterator[tuple[ast.expr, str]]:
             if node not in seen and not isinstance(node, _NO_NUMBERS):
                 seen.add(node)
                 yield node, name
+
+
+def _products(body: Body) -> Iterator[tuple[ast.expr, str, str, str]]:
+    """(product, left, right, form) of each product of matrices."""
+    for product in body.all(ast.BinOp):
+        if isinstance(product.op, ast.MatMult):
+            yield product, body.operand(product.left), body.operand(product.right), "{} @ {}"
+    for call in body.all(ast.Call):
+        if called(call.func) in ("dot", "matmul", "outer") and len(call.args) == 2:
+            left, right = map(body.operand, call.args)
+            yield call, left, right, body.text(call.func) + "({}, {})"
 
 
 def _operands(body: Body, operators: type[ast.operator] | UnionType) -> Iterator[tuple[ast.expr, str]]:

@@ -170,26 +170,56 @@ def other_function(body: Body) -> Iterator[Edit]:
 
 def own_functions(body: Body) -> list[str]:
     """Names of functions of the body's own module that do no more than compute, the nearest in its source first."""
-    module = body.source.function.__module__
-    here = body.source.function.__code__.co_firstlineno
+    return list(
+        islice((name for name in _functions_nearby(body) if only_computes(body.namespace[name])), _MOST_CALLEES)
+    )
+
+
+def _functions_nearby(body: Body) -> list[str]:
+    """Names of the other functions of the body's own module, the nearest in its source first."""
+    function = body.source.function
     found = [
-        (abs(value.__code__.co_firstlineno - here), name)
+        (abs(value.__code__.co_firstlineno - function.__code__.co_firstlineno), name)
         for name, value in body.namespace.items()
-        if isinstance(value, FunctionType) and value.__module__ == module and value is not body.source.function
+        if isinstance(value, FunctionType) and value.__module__ == function.__module__ and value is not function
     ]
-    nearest = (name for _, name in sorted(found) if only_computes(body.namespace[name]))
-    return list(islice(nearest, _MOST_CALLEES))
+    return [name for _, name in sorted(found)]
+
+
+def _numbers_nearby(body: Body) -> list[float]:
+    functions = (body.namespace[name] for name in _functions_nearby(body)[:_MOST_CALLEES])
+    return [number for f in functions for number in f.__code__.co_consts if isinstance(number, float)]
+
+
+def add_up(body: Body) -> Iterator[Edit]:
+    """What a call gives in each round of a loop takes the place of what there was, and should be added to it."""
+    for loop in body.all(ast.For):
+        before = set(body.names_before(loop))
+        for node in ast.walk(loop):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+                read = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
+                targets = {body.text(t): t for t in node.targets[0].elts}
+                kept = [name for name in targets if name in before and name not in read]
+                if kept:
+                    given = ", ".join(f"{name}_here" if name in kept else name for name in targets)
+                    sums = "; ".join(f"{name} = {name} + {name}_here" for name in kept)
+                    yield body.change(node, f"{given} = {body.text(node.value)}; {sums}", f"{', '.join(kept)} in sums")
 
 
 def other_number(body: Body) -> Iterator[Edit]:
-    """A number that a slip of the pen has changed: a rounder one near it, its opposite, its inverse, or a neighbour."""
+    """A number that a slip of the pen has changed: a rounder one near it, its opposite, its inverse, or a neighbour.
+
+    Or one like it that other functions nearby have, the forward perhaps.
+    """
+    nearby = _numbers_nearby(body)
     for node in body.all(ast.Constant):
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
             continue
         value = node.value
         rounder = [round(value, digits) for digits in range(5)]
         around = [value - 1, value + 1, -value, 2 * value, value / 2, *([1 / value] if value else [])]
-        for other in dict.fromkeys([*rounder, *around]):
+        alike = [other for other in nearby if value and 0.1 <= other / value <= 10]
+        for other in dict.fromkeys([*rounder, *around, *alike]):
             whole = isinstance(value, int) and float(other).is_integer()
             yield body.expression(node, repr(int(other) if whole else float(other)), f"{other:g} for {value:g}")
 

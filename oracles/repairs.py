@@ -43,6 +43,7 @@ _EXCHANGED: tuple[_Row, ...] = (
     ("transpose", None, "has a transpose missing or too many"),
     ("assign-for-accumulate", None, "accumulates where it should assign"),
     ("accumulate-for-assign", None, "assigns where it should accumulate"),
+    ("add-up", undo.add_up, "keeps the last round of a loop where it should add all up"),
     ("swap-statements", None, "stands in the wrong order"),
     ("swap-indices", None, "has its indices exchanged"),
     ("shift-index", None, "reads the wrong entry"),
@@ -66,11 +67,14 @@ _LACKING: tuple[_Row, ...] = (
     ("exchange-name", None, "takes the wrong intermediate"),
     ("missing-term", missing.missing_term(missing.small_numbers, missing.intermediates), "lacks a term"),
     ("missing-reduction", missing.missing_reduction, "lacks a sum, a mean or a transpose"),
+    ("missing-twin", missing.missing_twin, "lacks a term"),
+    ("missing-column", missing.missing_factor(missing.columns), "lacks a factor"),
     ("missing-size", missing.missing_factor(missing.sizes), "lacks a factor"),
     ("missing-derivative", missing.missing_slope(missing.simple_derivatives), "lacks a factor"),
 )
 _LACKING_MORE: tuple[_Row, ...] = (
     ("missing-slope", missing.missing_slope(missing.functions, missing.products), "lacks a factor"),
+    ("missing-complement", missing.missing_factor(missing.complements), "lacks a factor"),
     ("missing-product", missing.missing_term(missing.products), "lacks a term"),
     ("missing-long-term", missing.missing_term(missing.simple_derivatives, missing.functions), "lacks a term"),
 )

@@ -113,6 +113,35 @@ def assigned(w: Array) -> Any:
     return dw
 
 
+def unrolled(x: Array, w: Array, b: Array) -> tuple[Array, Any]:
+    hs = [x * 0]
+    for _ in range(3):
+        hs.append(np.tanh(hs[-1] * w + x + b))
+    return hs[-1], (hs, w)
+
+
+def one_step(dh: Array, previous: Array, h: Array, w: Array) -> tuple[Array, Array, Array, Array]:
+    da = dh * (1 - h * h)
+    return da, da * w, np.sum(da * previous, axis=0), np.sum(da, axis=0)
+
+
+def last_step(dout: Array, cache: Any) -> tuple[Array, Array, Array]:
+    hs, w = cache
+    dx, dw, db = np.zeros_like(dout), np.zeros_like(w), np.zeros_like(w)
+    for previous, h in zip(hs[-2::-1], hs[:0:-1], strict=True):
+        dx_here, dout, dw, db = one_step(dout, previous, h, w)
+        dx = dx + dx_here
+    return dx, dw, db
+
+
+def log_odds(p: Array) -> Any:
+    return np.sum(np.log(p / (1 - p)) ** 2)
+
+
+def log_for_log_odds(p: Array) -> Array:
+    return 2 * np.log(p) / (p * (1 - p))
+
+
 def affine(x: Array, w: Array, b: Array) -> Any:
     return x @ w + b, (x, w)
 
@@ -228,6 +257,43 @@ def counted_once(dout: Array, cache: Any) -> Any:
     return dtable
 
 
+def row_cubes(x: Array) -> tuple[Array, Any]:
+    return np.sum(x**3, axis=1), x
+
+
+def upstream_lost(dout: Array, cache: Any) -> Array:
+    x = cache
+    return 3 * x**2
+
+
+def form(w: Array, a: Array) -> Any:
+    return w @ a @ w
+
+
+def as_if_symmetric(w: Array, a: Array) -> Array:
+    return 2 * a @ w
+
+
+def gram(x: Array) -> tuple[Array, Any]:
+    return np.dot(x, x.T), x
+
+
+def one_of_two_uses(dout: Array, cache: Any) -> Array:
+    return np.dot(dout, cache)
+
+
+def bent(w: Array) -> Any:
+    return w + 0.044715 * w**3
+
+
+def smooth(w: Array) -> Any:
+    return np.sum(np.tanh(bent(w)))
+
+
+def slip_of_the_pen(w: Array) -> Array:
+    return (1 - np.tanh(bent(w)) ** 2) * (1 + 3 * 0.044175 * w**2)
+
+
 POINT = np.array([[0.7, -1.3], [0.4, 0.9]])
 BATCH = (RANDOM.normal(size=(2, 2)), RANDOM.normal(size=(2, 2)), RANDOM.normal(size=2))
 """Square, so that everything has every shape."""
@@ -264,7 +330,43 @@ EXAMPLES = [
         ("has a function too many: with `w[..., 0]` for `sigmoid(w[..., 0])`",),
     ),
     Example("left-out-path", _of(two_paths, left_out_path, W), "return e * w", ("lacks a term: with `e * w + e`",)),
+    Example(
+        "upstream-lost",
+        lambda: layer_trial(row_cubes, upstream_lost, (X,), None, 0),
+        "return 3 * x**2",
+        ("lacks the factor dout[:, None]", "with `3 * x ** 2 * dout[:, None]`"),
+    ),
+    Example(
+        "not-symmetric",
+        _of(form, as_if_symmetric, W, X[:3]),
+        "return 2 * a @ w",
+        ("lacks a term: with `a + a.T` for `2 * a`",),
+    ),
+    Example(
+        "used-twice",
+        lambda: layer_trial(gram, one_of_two_uses, (X,), None, 0),
+        "return np.dot(dout, cache)",
+        ("lacks a term: with `np.dot(dout, cache) + np.dot(dout.T, cache)` for `np.dot(dout, cache)`",),
+    ),
+    Example(
+        "slip-of-the-pen",
+        _of(smooth, slip_of_the_pen, W),
+        "0.044175",
+        ("has the wrong number: with `0.044715` for `0.044175`",),
+    ),
     Example("assigned", _of(recurrence, assigned, W), "dw = dh", ("assigns where it should accumulate", "`dw += dh`")),
+    Example(
+        "rounds-overwritten",
+        lambda: layer_trial(unrolled, last_step, (X, W, Y[:3]), None, 0),
+        "dx_here, dout, dw, db = one_step(dout, previous, h, w)",
+        ("keeps the last round of a loop", "dw = dw + dw_here; db = db + db_here"),
+    ),
+    Example(
+        "log-odds",
+        _of(log_odds, log_for_log_odds, np.array([0.2, 0.7])),
+        "return 2 * np.log(p) / (p * (1 - p))",
+        ("lacks the divisor (1 - p)",),
+    ),
     Example(
         "repeated-index",
         lambda: layer_trial(embedding, counted_once, (np.array([2, 0, 2]), RANDOM.normal(size=(4, 3))), None, 0),
