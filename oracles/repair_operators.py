@@ -110,10 +110,22 @@ def add_at(body: Body) -> Iterator[Edit]:
         else:
             continue
         if body.numpy and isinstance(target, ast.Subscript) and not isinstance(target.slice, ast.Slice | ast.Constant):
-            where = ast.unparse(target.slice)
-            index = f"({where})" if isinstance(target.slice, ast.Tuple) else where
-            text = f"{body.numpy}.add.at({body.text(target.value)}, {index}, {body.text(statement.value)})"
+            text = (
+                f"{body.numpy}.add.at({body.text(target.value)}, {_index(target.slice)}, {body.text(statement.value)})"
+            )
             yield body.change(statement, text, f"to {ast.unparse(target)}")
+
+
+def _index(node: ast.expr) -> str:
+    """What stands in brackets, as an object of its own."""
+    if isinstance(node, ast.Tuple):
+        return f"({', '.join(map(_index, node.elts))})"
+    if isinstance(node, ast.Slice):
+        ends = [node.lower, node.upper, *([node.step] if node.step else [])]
+        return (
+            f"slice({', '.join(ast.unparse(end) if end else 'None' for end in ends)})" if any(ends) else "slice(None)"
+        )
+    return ast.unparse(node)
 
 
 def shared_array(body: Body) -> Iterator[Edit]:

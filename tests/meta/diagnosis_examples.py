@@ -294,6 +294,19 @@ def slip_of_the_pen(w: Array) -> Array:
     return (1 - np.tanh(bent(w)) ** 2) * (1 + 3 * 0.044175 * w**2)
 
 
+def windows(x: Array) -> tuple[Array, Any]:
+    """The entries of each row that windows of two see."""
+    columns = np.array([[0, 1], [1, 2]])
+    return x[:, columns] ** 2, (x, columns)
+
+
+def shared_entries_counted_once(dout: Array, cache: Any) -> Array:
+    x, columns = cache
+    dx = np.zeros_like(x)
+    dx[:, columns] += 2 * x[:, columns] * dout
+    return dx
+
+
 POINT = np.array([[0.7, -1.3], [0.4, 0.9]])
 BATCH = (RANDOM.normal(size=(2, 2)), RANDOM.normal(size=(2, 2)), RANDOM.normal(size=2))
 """Square, so that everything has every shape."""
@@ -372,6 +385,12 @@ EXAMPLES = [
         lambda: layer_trial(embedding, counted_once, (np.array([2, 0, 2]), RANDOM.normal(size=(4, 3))), None, 0),
         "dtable[ids] += dout",
         ("counts an index that comes twice only once: with `np.add.at(dtable, ids, dout)`",),
+    ),
+    Example(
+        "overlapping-windows",
+        lambda: layer_trial(windows, shared_entries_counted_once, (X,), None, 0),
+        "dx[:, columns] += 2 * x[:, columns] * dout",
+        ("counts an index that comes twice only once: with `np.add.at(dx, (slice(None), columns), 2",),
     ),
     Example(
         "swapped-returns",
