@@ -86,7 +86,10 @@ class _Search:
             [p for p in places.exact if (id(p.editable.function) in shared) == of_loss] for of_loss in (False, True)
         )
         yield from _repairs([*places.exact, *places.unsure, *rest], [STATE])
-        yield from _repairs(places.upstream, ROUNDS)
+        yield from _repairs(places.upstream, ROUNDS[:2])
+        if not places.exact:
+            yield from _repairs(places.unsure[:_MOST_UNSURE], ROUNDS[:2])
+        yield from _repairs(places.upstream, ROUNDS[2:])
         yield from _repairs(own, ROUNDS[:2])
         yield from _repairs(also_of_loss, ROUNDS[:2])
         yield from _repairs(own[:1], ROUNDS[2:])

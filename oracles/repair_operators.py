@@ -7,10 +7,13 @@ are tried, and in which order, in `oracles.repairs`.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice, zip_longest
 from types import FunctionType
+
+import numpy as np
 
 from oracles.mutation_arithmetic import SYMBOLS
 from oracles.mutation_body import Body, Edit, called
@@ -33,6 +36,22 @@ _FAMILIES = (
     ("sqrt", "square"),
 )
 """Functions that are taken for each other."""
+_IRRATIONAL = {
+    "pi": np.pi,
+    "2 * pi": 2 * np.pi,
+    "sqrt(pi)": np.sqrt(np.pi),
+    "sqrt(2 * pi)": np.sqrt(2 * np.pi),
+    "sqrt(2 / pi)": np.sqrt(2 / np.pi),
+    "1 / pi": 1 / np.pi,
+    "1 / sqrt(2 * pi)": 1 / np.sqrt(2 * np.pi),
+    "2 / sqrt(pi)": 2 / np.sqrt(np.pi),
+    "sqrt(2)": np.sqrt(2),
+    "1 / sqrt(2)": 1 / np.sqrt(2),
+    "e": np.e,
+    "log(2)": np.log(2),
+    "log(10)": np.log(10),
+}
+"""Numbers that are rounded when they are typed, by what NumPy calls them."""
 
 
 # --- something too many ---------------------------------------------------------------------------------------------
@@ -221,7 +240,7 @@ def add_up(body: Body) -> Iterator[Edit]:
 def other_number(body: Body) -> Iterator[Edit]:
     """A number that a slip of the pen has changed: a rounder one near it, its opposite, its inverse, or a neighbour.
 
-    Or one like it that other functions nearby have, the forward perhaps.
+    Or one like it that other functions nearby have, the forward perhaps; or one that it is when rounded.
     """
     nearby = _numbers_nearby(body)
     for node in body.all(ast.Constant):
@@ -234,6 +253,10 @@ def other_number(body: Body) -> Iterator[Edit]:
         for other in dict.fromkeys([*rounder, *around, *alike]):
             whole = isinstance(value, int) and float(other).is_integer()
             yield body.expression(node, repr(int(other) if whole else float(other)), f"{other:g} for {value:g}")
+        for meant, exact in _IRRATIONAL.items():
+            if body.numpy and value != exact and abs(value - exact) < 0.02 * exact:
+                text = re.sub(r"(?=\b[a-z])", f"{body.numpy}.", meant)
+                yield body.expression(node, f"({text})", f"{meant} for {value:g}")
 
 
 # --- what is never edited -------------------------------------------------------------------------------------------

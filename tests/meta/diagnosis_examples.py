@@ -294,6 +294,15 @@ def slip_of_the_pen(w: Array) -> Array:
     return (1 - np.tanh(bent(w)) ** 2) * (1 + 3 * 0.044175 * w**2)
 
 
+def gelu(x: Array) -> Any:
+    return np.sum(x * (1 + np.tanh(np.sqrt(2 / np.pi) * x)))
+
+
+def rounded_root(x: Array) -> Array:
+    t = np.tanh(np.sqrt(2 / np.pi) * x)
+    return 1 + t + x * (1 - t * t) * 0.8
+
+
 def windows(x: Array) -> tuple[Array, Any]:
     """The entries of each row that windows of two see."""
     columns = np.array([[0, 1], [1, 2]])
@@ -385,6 +394,12 @@ EXAMPLES = [
         lambda: layer_trial(embedding, counted_once, (np.array([2, 0, 2]), RANDOM.normal(size=(4, 3))), None, 0),
         "dtable[ids] += dout",
         ("counts an index that comes twice only once: with `np.add.at(dtable, ids, dout)`",),
+    ),
+    Example(
+        "rounded-root",
+        _of(gelu, rounded_root, W),
+        "return 1 + t + x * (1 - t * t) * 0.8",
+        ("has the wrong number: with `np.sqrt(2 / np.pi)` for `0.8`",),
     ),
     Example(
         "overlapping-windows",
