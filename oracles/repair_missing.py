@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from itertools import combinations_with_replacement
 from types import UnionType
 
+import numpy as np
+
 from oracles.mutation_body import Body, Edit, called
 from oracles.repair_operators import own_functions
 
@@ -173,10 +175,11 @@ def _results(body: Body) -> Iterator[tuple[ast.expr, str]]:
 def _spots(body: Body) -> Iterator[tuple[ast.expr, str]]:
     """Where a factor or a sign can be missing: results, terms of sums, divisors, and what functions take."""
     seen: set[ast.expr] = set()
+    objects = _objects(body)
     places = (_results(body), _operands(body, ast.Add | ast.Sub), _arguments(body), _divisors(body), _inside(body))
     for place in places:
         for node, name in place:
-            if node not in seen and not isinstance(node, _NO_NUMBERS):
+            if node not in seen and not isinstance(node, _NO_NUMBERS) and name not in objects:
                 seen.add(node)
                 yield node, name
 
@@ -190,6 +193,12 @@ def _products(body: Body) -> Iterator[tuple[ast.expr, str, str, str]]:
         if called(call.func) in ("dot", "matmul", "outer") and len(call.args) == 2:
             left, right = map(body.operand, call.args)
             yield call, left, right, body.text(call.func) + "({}, {})"
+
+
+def _objects(body: Body) -> set[str]:
+    """Names of what has its numbers in an attribute, such as the nodes of an engine."""
+    held = [a for a in body.all(ast.Attribute) if isinstance(a.value, ast.Name) and not body.is_called(a)]
+    return {ast.unparse(a.value) for a in held if a.attr == "data" or not hasattr(np.ndarray, a.attr)}
 
 
 def _operands(body: Body, operators: type[ast.operator] | UnionType) -> Iterator[tuple[ast.expr, str]]:

@@ -26,6 +26,7 @@ from oracles import (
 )
 from oracles.agreement import Agreement, compare
 from oracles.ball import BallArray, lift
+from oracles.diagnosis import diagnose
 from oracles.rounding import LIBRARY_ULPS, rounding_radii
 from oracles.subject import on_balls
 from oracles.trial import Trial, layer_trial, loss_trial
@@ -219,12 +220,49 @@ def test_what_the_usual_check_sees_where_it_shows(case: LayerCase) -> None:
     assert usual_check(trial_of(case, case.right, case.reveals)) is (case.id != TIES)  # it has no notion of a tie
 
 
-# --- layers with a story of their own -------------------------------------------------------------------------------
+# --- the cause ------------------------------------------------------------------------------------------------------
+
+CORRECTED = {
+    "chainer/chainer#1178": ("np.where(np.abs(r) <= delta, r, delta * np.sign(r))", "{} * dout[:, None]"),
+    "deeplearning4j/nd4j#2424": ("dout", "{}.sum(axis=0, keepdims=True)"),
+    "NervanaSystems/neon#169": ("np.dot(dout, cache)", "{} + np.dot(dout.T, cache)"),
+    "JuliaStats/Distributions.jl#1221": ("x", "{} / (1 - x)"),
+    "bighuang624/Andrew-Ng-Deep-Learning-notes#10": ("dW2 * 2", "dW2"),
+    "jxgu1016/MNIST_center_loss_pytorch#9": ("dout * n", "dout"),
+    "jax-ml/jax#3213": ("-dout", "dout"),
+    "stride": ("1", "2"),
+    "overlapping patches": (
+        "dx_pad[:, k, i, j] += dcols.reshape(C * HH * WW, N, -1).transpose(1, 0, 2)",
+        "np.add.at(dx_pad, (slice(None), k, i, j), dcols.reshape(C * HH * WW, N, -1).transpose(1, 0, 2))",
+    ),
+    "repeated ids": ("dW[idx] += dout", "np.add.at(dW, idx, dout)"),
+    "batch": ("np.mean(dout, axis=0)", "np.sum(dout, axis=0)"),
+    "broadcast axis": ("np.sum(dout, axis=0, keepdims=True)", "np.sum(dout, axis=1, keepdims=True)"),
+    "zeros under a dropout mask": ("out", "mask"),
+    "keep probability": ("mask", "mask / keep"),
+    "mean and sum": ("dout * cache * len(cache)", "dout * cache"),
+    "backward called twice": ("out", "{}.copy()"),
+    "dout used again": ("dout", "{}.copy()"),
+    "every entry": ("0.8", "np.sqrt(2 / np.pi)"),
+}
+"""What the diagnosis corrects, by the layer. The others are no single mistake in a line of the backward."""
 
 
 def by_id(name: str) -> LayerCase:
     (case,) = [c for c in LAYERS if c.id == name]
     return case
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+def test_the_mistake_is_found_in_its_line(name: str) -> None:
+    case, (before, after) = by_id(name), CORRECTED[name]
+    trial = trial_of(case, case.wrong, case.reveals)
+    found = diagnose(trial, certificate(case, case.wrong, case.reveals))
+    assert found is not None
+    assert (found.before, found.after) == (before, after.format(before))
+
+
+# --- layers with a story of their own -------------------------------------------------------------------------------
 
 
 def test_division_by_a_zero_factor_is_nan_in_its_row_only() -> None:
