@@ -26,9 +26,9 @@ def _mistake(repair: Repair) -> str:
     """With the factor or divisor by its name, where one is missing."""
     words = SAYINGS[repair.operator.name]
     if words == "lacks a factor":
-        for sign, said in ((" times ", "lacks the factor"), (" by ", "has too many the factor")):
+        for sign, said in ((" times ", "lacks the factor {}"), (" by ", "has the factor {} too many")):
             if sign in repair.edit.label:
-                return f"{said} {repair.edit.label.rpartition(sign)[2]}"
+                return said.format(repair.edit.label.rpartition(sign)[2])
     return words
 
 
