@@ -102,6 +102,8 @@ def _log10(ball: arb) -> arb:
 
 
 def _logaddexp(a: arb, b: arb) -> arb:
+    if a == b and not a.is_finite():
+        return a  # as in NumPy: the difference of two infinities is no number
     excess = (-abs(a - b)).exp().log1p()
     return larger(a, b) + (excess * library_error() if mode.ulps else excess)
 

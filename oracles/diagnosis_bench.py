@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from time import process_time
 
 import numpy as np
 
@@ -19,6 +21,8 @@ Columns = Array
 _MOST_SAMPLES = 8
 _TIMES, _AT_LEAST = 4, 200
 """A candidate may run so many times the lines that the code has now, and some more."""
+_AT_LEAST_SECONDS = 1.0
+"""And may take so many times the seconds, and one more."""
 _BY_A_PROOF = 60
 """A proof runs the code a few times, on balls, some of which need more rounds of a loop."""
 
@@ -29,13 +33,15 @@ class Bench:
     def __init__(self, trial: Trial, certificate: Certificate, files: Collection[str]) -> None:
         """`files` are those of the functions that will be edited. Raises whatever the loss raises."""
         self.files = frozenset({*files, EDITED})
-        self.most_lines, self.ran = 10**7, 0
+        self.most_lines, self.most_seconds, self.ran = 10**7, math.inf, 0
         self.literals = certificate.literals
         self.trial = _smaller(trial, certificate, self.of(trial))
         self.value = np.array(self.trial.value(self.trial.arguments(lifted=False)), dtype=np.float64)
+        started = process_time()
         self.before = self.of(self.trial)
         self.lines = self.ran
         self.most_lines = _TIMES * self.lines + _AT_LEAST
+        self.most_seconds = _TIMES * (process_time() - started) + _AT_LEAST_SECONDS
         self.slopes = slopes_of(self.trial, self.literals)
         self.errors = None if self.before is None else self.slopes.errors(self.before)
         self.wrong = self._wrong(certificate)
@@ -77,7 +83,7 @@ class Bench:
     def of(self, trial: Trial) -> Gradients | None:
         """The gradient of a trial by the code as it is now; None if it raises, or runs much longer than it did."""
         try:
-            with limited(self.files, self.most_lines) as lines:
+            with limited(self.files, self.most_lines, self.most_seconds) as lines:
                 trial.value(trial.arguments(lifted=False))  # a gradient may need what it leaves behind
                 return [np.array(g, dtype=np.float64) for g in trial.gradient(trial.arguments(lifted=False))]
         except (Exception, TooLong):  # an edit may make anything of the code
@@ -94,7 +100,7 @@ class Bench:
     def keeps_the_loss(self) -> bool:
         """Whether the loss is what it was."""
         try:
-            with limited(self.files, self.most_lines):
+            with limited(self.files, self.most_lines, self.most_seconds):
                 now = np.asarray(self.trial.value(self.trial.arguments(lifted=False)), dtype=np.float64)
         except (Exception, TooLong):  # see `of`
             return False

@@ -73,7 +73,8 @@ def errors_of(
     """
     total, size = np.zeros(slope.shape), np.abs(slope)
     for gradient, along in zip(gradients, direction, strict=True):
-        if gradient.shape not in (along.shape, slope.shape + along.shape):
+        per_sample = slope.size == 1 or along.shape[: slope.ndim] == slope.shape
+        if gradient.shape != slope.shape + along.shape and not (per_sample and gradient.shape == along.shape):
             return np.inf, np.inf
         if along.any():
             terms = (np.where(along == 0, 0.0, gradient) * along).reshape(*slope.shape, -1)

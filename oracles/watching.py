@@ -1,13 +1,16 @@
 """Watching code run, by a trace function: what runs, and a limit for code that may never end, as it is edited or where.
 
-Counting lines instead of seconds stops the same code at the same line on every machine.
+Counting lines instead of seconds stops the same code at the same line on every machine. Seconds are for what no count
+of lines ends: an integer that is squared over and over doubles its length each time.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from time import process_time
 from types import CodeType, FrameType
 from typing import Any
 
@@ -33,7 +36,7 @@ def codes_run_by(run: Callable[[], object]) -> list[CodeType]:
 
 
 class TooLong(BaseException):
-    """More lines ran than were allowed. No Exception, so that `except Exception` around a loop does not keep it."""
+    """More ran than was allowed. No Exception, so that `except Exception` around a loop does not keep it."""
 
 
 class Lines:
@@ -44,18 +47,22 @@ class Lines:
 
 
 @contextmanager
-def limited(files: Collection[str] | None = None, most: int = sys.maxsize) -> Iterator[Lines]:
+def limited(
+    files: Collection[str] | None = None, most: int = sys.maxsize, seconds: float = math.inf
+) -> Iterator[Lines]:
     """Meanwhile at most so many lines from these files, or from all, run in this thread, or TooLong is raised there.
+
+    It is raised too at the first line that begins after so many seconds of processor time.
 
     A trace function that is set already, such as a debugger's, waits: it is set again on leaving.
     """
-    lines, before = Lines(), sys.gettrace()
+    lines, before, last = Lines(), sys.gettrace(), process_time() + seconds
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:
         if files is not None and frame.f_code.co_filename not in files:
             return None
         lines.count += 1
-        if lines.count > most:
+        if lines.count > most or process_time() > last:
             raise TooLong
         return trace
 

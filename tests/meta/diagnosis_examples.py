@@ -316,6 +316,14 @@ def shared_entries_counted_once(dout: Array, cache: Any) -> Array:
     return dx
 
 
+def paired(w: Array) -> Array:
+    return np.sum(w * w, axis=-1)
+
+
+def paired_again(w: Array) -> Array:
+    return np.einsum("...i,...i->...i", 2 * w, w)
+
+
 POINT = np.array([[0.7, -1.3], [0.4, 0.9]])
 BATCH = (RANDOM.normal(size=(2, 2)), RANDOM.normal(size=(2, 2)), RANDOM.normal(size=2))
 """Square, so that everything has every shape."""
@@ -343,6 +351,12 @@ EXAMPLES = [
         _of(squared, sum_for_mean, W, X, Y),
         "return per_sample.sum(axis=0)",
         ("takes a sum for a mean", "with `per_sample.mean(axis=0)` for `per_sample.sum(axis=0)`"),
+    ),
+    Example(
+        "factor-too-many",
+        _of(paired, paired_again, W),
+        "einsum",
+        ("lacks the divisor w",),
     ),
     Example("missing-cosine", _of(wave, lost_cosine, POINT), "du = ds", ("lacks the factor np.cos(u)",)),
     Example(

@@ -316,6 +316,7 @@ METHODS: list[tuple[str, Callable[[Array], Any]]] = [
     ("maximum.reduce-initial", lambda x: np.maximum.reduce(x, axis=0, initial=0.5)),
     ("minimum.reduce", lambda x: np.minimum.reduce(x)),
     ("logaddexp.reduce", lambda x: np.logaddexp.reduce(x, axis=1)),
+    ("logaddexp.reduce-zeros", lambda x: np.exp(np.logaddexp.reduce(x - np.array([[0], [np.inf], [np.inf]]), axis=1))),
     ("logaddexp.reduce-keepdims", lambda x: np.logaddexp.reduce(x, axis=1, keepdims=True)),
     ("subtract.reduce", lambda x: np.subtract.reduce(x, axis=0)),
     ("hypot.reduce", lambda x: np.hypot.reduce(x, axis=1)),

@@ -172,6 +172,19 @@ def test_the_limit_counts_lines_of_the_given_files_only() -> None:
     assert lines.count == 0
 
 
+def test_numbers_that_double_in_length_are_given_up() -> None:
+    """No count of lines ends them: sixty squarings of 3 have more digits than all memory."""
+
+    def squared_over_and_over() -> None:
+        number = 3
+        for _ in range(60):
+            number *= number
+
+    with ends(), pytest.raises(TooLong), limited({__file__}, 1000, 0.2) as lines:
+        squared_over_and_over()
+    assert lines.count < 100
+
+
 def test_a_trace_function_that_was_set_is_set_again() -> None:
     """As a debugger's, or that of a coverage tool."""
 

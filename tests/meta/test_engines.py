@@ -286,3 +286,23 @@ def test_misuse_says_what_was_expected() -> None:
 
     with pytest.raises(TypeError, match=r"leaf: expected nodes with .grad after backward\(\), got Bare without it"):
         check_engine(Bare, lambda a: a, 0.5)
+
+
+def test_a_root_that_is_no_scalar_is_told_by_shape() -> None:
+    """Of an engine of tensors whose backward starts from ones: that sums over the root, where the loss does not."""
+
+    class Tensor(Node):
+        def __matmul__(self, other: Tensor) -> Tensor:
+            out = Tensor(self.data @ other.data, (self, other))
+
+            def pass_on() -> None:
+                upstream = out.grad * np.ones_like(out.data)
+                self.grad += upstream @ other.data.T
+                other.grad += self.data.T @ upstream
+
+            out.pass_on = pass_on
+            return out
+
+    random = np.random.default_rng(0)
+    with pytest.raises(GradientError, match=r"expected shape \(4, 2, 4, 3\) for each of the \(4, 2\) losses"):
+        check_engine(Tensor, lambda x, w: x @ w, random.normal(size=(4, 3)), random.normal(size=(3, 2)))
