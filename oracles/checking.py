@@ -177,7 +177,11 @@ def cause_of(trial: Trial, certificate: Certificate) -> Finding:
     """The cause of what the certificate of a trial proves wrong, where there is one; or else the numbers."""
     from oracles.diagnosis import diagnose, unexplained  # only for what is wrong: it takes the mutation library
 
-    return Finding("diagnosis", Result.NOTE, str(diagnose(trial, certificate) or unexplained(certificate)))
+    try:
+        evidence = str(diagnose(trial, certificate) or unexplained(certificate))
+    except Exception as error:  # of any kind: what is wrong is known, and must be told with its cause or without
+        evidence = f"not possible here: {type(error).__name__}: {error}"
+    return Finding("diagnosis", Result.NOTE, evidence)
 
 
 def overflow_of(trial: Trial) -> list[Finding]:

@@ -34,6 +34,7 @@ class Bench:
         """`files` are those of the functions that will be edited. Raises whatever the loss raises."""
         self.files = frozenset({*files, EDITED})
         self.most_lines, self.most_seconds, self.ran = 10**7, math.inf, 0
+        self.most_numbers: float = math.inf
         self.literals = certificate.literals
         self.trial = _smaller(trial, certificate, self.of(trial))
         self.value = np.array(self.trial.value(self.trial.arguments(lifted=False)), dtype=np.float64)
@@ -42,6 +43,7 @@ class Bench:
         self.lines = self.ran
         self.most_lines = _TIMES * self.lines + _AT_LEAST
         self.most_seconds = _TIMES * (process_time() - started) + _AT_LEAST_SECONDS
+        self.most_numbers = 10 * self.value.size * sum(p.size for p in self.trial.parameters)
         self.slopes = slopes_of(self.trial, self.literals)
         self.errors = None if self.before is None else self.slopes.errors(self.before)
         self.wrong = self._wrong(certificate)
@@ -85,7 +87,10 @@ class Bench:
         try:
             with limited(self.files, self.most_lines, self.most_seconds) as lines:
                 trial.value(trial.arguments(lifted=False))  # a gradient may need what it leaves behind
-                return [np.array(g, dtype=np.float64) for g in trial.gradient(trial.arguments(lifted=False))]
+                gradients = trial.gradient(trial.arguments(lifted=False))
+            if sum(map(np.size, gradients)) > self.most_numbers:
+                return None  # zeros that nothing was written into take no memory before they are copied
+            return [np.array(g, dtype=np.float64) for g in gradients]
         except (Exception, TooLong):  # an edit may make anything of the code
             return None
         finally:

@@ -20,8 +20,8 @@ def elsewhere(trial: Trial) -> Iterator[Trial]:
     yield from [made for made in near if _is_finite(made)][:1]
     yield from [made for made in [_moved(trial, 0.5, (-1.0, 1.0))] if _is_finite(made)]
     lengths = sorted({n for a in trial.args for _, leaf in leaves(a) for n in np.shape(leaf) if n > 1})
-    resized = (made for length in lengths if (made := _resized(trial, length)) is not None)
-    yield from (made for made, _ in zip(resized, range(_MOST_RESIZED), strict=False))
+    shorter = (made for length in lengths if (made := resized(trial, length, length - 1)) is not None)
+    yield from (made for made, _ in zip(shorter, range(_MOST_RESIZED), strict=False))
 
 
 def _moved(trial: Trial, spread: float, signs: tuple[float, ...]) -> Trial:
@@ -37,11 +37,11 @@ def _moved(trial: Trial, spread: float, signs: tuple[float, ...]) -> Trial:
     return replace(trial, args=tuple(map_leaves(moved, a) if i in trial.wrt else a for i, a in enumerate(trial.args)))
 
 
-def _resized(trial: Trial, length: int) -> Trial | None:
-    """The trial with one entry less along every axis of a length; None if that is no trial."""
+def resized(trial: Trial, length: int, to: int) -> Trial | None:
+    """The trial with every axis of a length cut to a shorter one; None if that is no trial."""
     if len(trial.subject) != 2:
         return None
-    args = tuple(_cut(a, length) for a in trial.args)
+    args = tuple(_cut(a, length, to) for a in trial.args)
     try:
         if trial.pullback is not None:
             made = layer_trial(*trial.subject, args, trial.wrt, 0)
@@ -53,14 +53,14 @@ def _resized(trial: Trial, length: int) -> Trial | None:
         return None
 
 
-def _cut(value: Any, length: int) -> Any:
+def _cut(value: Any, length: int, to: int) -> Any:
     if isinstance(value, np.ndarray):
-        cut: Array = value[tuple(slice(length - 1) if n == length else slice(None) for n in value.shape)]
+        cut: Array = value[tuple(slice(to) if n == length else slice(None) for n in value.shape)]
         return cut
     if isinstance(value, dict):
-        return {k: _cut(v, length) for k, v in value.items()}
+        return {k: _cut(v, length, to) for k, v in value.items()}
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return type(value)(_cut(v, length) for v in value)
+        return type(value)(_cut(v, length, to) for v in value)
     return value
 
 

@@ -17,6 +17,7 @@ from oracles.diagnosis_bench import Bench
 from oracles.diagnosis_edits import Repair, editables, functions_run
 from oracles.diagnosis_intermediates import intermediates
 from oracles.diagnosis_places import Place, Places, places_of
+from oracles.diagnosis_smaller import smaller
 from oracles.mutation_operators import Operator
 from oracles.repairs import ROUNDS, STATE, SUBTLE
 from oracles.tree import leaves
@@ -47,7 +48,7 @@ def search(trial: Trial, certificate: Certificate) -> Found:
     for_loss, for_gradient = functions_run(trial)
     forward, backward = editables(for_loss), editables(for_gradient)
     known, shared = [*forward, *backward], {id(e.function) for e in forward}
-    bench = Bench(trial, certificate, {e.original.co_filename for e in known})
+    bench = Bench(*smaller(trial, certificate), {e.original.co_filename for e in known})
     places = places_of(bench, backward, shared, intermediates(bench, forward, backward))
     return _Search(trial, bench).run(places, shared)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from statistics import median
 from types import FrameType, FunctionType
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 
 from conftest import SUBJECTS
-from oracles import GradientError, check, check_layer
+from oracles import GradientError, check, check_layer, diagnosis
 from oracles.certificate import certify_trial
 from oracles.checking import examine
 from oracles.diagnosis import diagnose
 from oracles.diagnosis_edits import Editable
+from oracles.diagnosis_smaller import smaller
 from oracles.mutation import OPERATORS
 from oracles.registration import Subject
+from oracles.repairs import ROUNDS
 from oracles.submission import Draw, results_at
 from oracles.trial import Trial, layer_trial, loss_trial
 from oracles.watching import TooLong, limited
@@ -218,3 +221,78 @@ def test_no_edit_makes_an_array_as_long_as_a_value() -> None:
     offered = [[edit.label for edit in code.edits(exchange, first + line)] for line in (1, 2, 3)]
     assert offered[:2] == [[], []]
     assert "large for padding" in offered[2]
+
+
+FACTORS = [operator for round in ROUNDS for operator in round if operator.name.startswith("missing-")]
+
+
+def spread(dout: Array, x: Array) -> Array:
+    dx = np.zeros(x.shape)
+    return dx + dout / x.shape[0]
+
+
+def test_no_edit_has_a_shape_for_a_number() -> None:
+    """`x.shape * 4` has the numbers of x to the fourth power."""
+    assert isinstance(spread, FunctionType)
+    code, first = Editable(spread), spread.__code__.co_firstlineno
+    offered = [edit for operator in FACTORS for line in (1, 2) for edit in code.edits(operator, first + line)]
+    assert "x.shape" not in {ast.unparse(edit.node) for edit in offered}
+    assert "x.shape[0] * 2" in {edit.pieces[0].text for edit in offered}
+
+
+# --- large arguments --------------------------------------------------------------------------------------------------
+
+
+def fit(w: Array, x: Array, y: Array) -> Any:
+    return np.mean((x @ w - y) ** 2)
+
+
+def fit_unhalved(w: Array, x: Array, y: Array) -> Array:
+    return x.T @ (x @ w - y) / len(y)
+
+
+def wrong_on_all(w: Array, x: Array, y: Array) -> Array:
+    return fit_unhalved(w, x, y) * (1 if len(y) == 4000 else 2)
+
+
+def large_trial(gradient: Any) -> Trial:
+    random = np.random.default_rng(2)
+    return loss_trial(
+        fit, gradient, (random.normal(size=3), random.normal(size=(4000, 3)), random.normal(size=4000)), 0
+    )
+
+
+def test_edits_are_tried_on_few_samples_and_proved_on_all() -> None:
+    trial = large_trial(fit_unhalved)
+    certificate = certify_trial(lambda: trial)
+    made, again = smaller(trial, certificate)
+    assert [np.shape(a) for a in made.args] == [(3,), (8, 3), (8,)]
+    assert [w.entry for w in again.wrong] == [w.entry for w in certificate.wrong]
+    found = diagnose(trial, certificate)
+    assert found is not None
+    assert "lacks the factor 2" in found.text
+
+
+def test_a_mistake_that_few_samples_do_not_show_is_tried_on_all() -> None:
+    trial = large_trial(wrong_on_all)
+    certificate = certify_trial(lambda: trial)
+    assert smaller(trial, certificate) == (trial, certificate)
+
+
+def test_small_arguments_are_left_as_they_are() -> None:
+    trial = loss_trial(examples.wave, examples.lost_cosine, (examples.POINT,), 0)
+    certificate = certify_trial(lambda: trial)
+    assert smaller(trial, certificate) == (trial, certificate)
+
+
+# --- failures of its own ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_proved_wrong_is_told_even_if_its_cause_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of its own")
+
+    monkeypatch.setattr(diagnosis, "diagnose", broken)
+    with pytest.raises(GradientError, match="proved wrong") as raised:
+        check(examples.wave, examples.lost_cosine, examples.POINT)
+    assert "not possible here: ZeroDivisionError: of its own" in str(raised.value)
