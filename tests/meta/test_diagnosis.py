@@ -237,7 +237,7 @@ def test_no_edit_has_a_shape_for_a_number() -> None:
     code, first = Editable(spread), spread.__code__.co_firstlineno
     offered = [edit for operator in FACTORS for line in (1, 2) for edit in code.edits(operator, first + line)]
     assert "x.shape" not in {ast.unparse(edit.node) for edit in offered}
-    assert "x.shape[0] * 2" in {edit.pieces[0].text for edit in offered}
+    assert "(x.shape[0] * 2)" in {edit.pieces[0].text for edit in offered}
 
 
 # --- large arguments --------------------------------------------------------------------------------------------------
