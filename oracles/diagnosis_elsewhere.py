@@ -15,10 +15,11 @@ _MOST_RESIZED = 2
 
 
 def elsewhere(trial: Trial) -> Iterator[Trial]:
-    """The trial at a point near by, at one with other signs, and with shorter axes, as far as it goes."""
+    """The trial at a point near by, at one with other signs, with other settings and with shorter axes, as it goes."""
     near = (_moved(trial, spread, (1.0,)) for spread in (0.5, 0.05))
     yield from [made for made in near if _is_finite(made)][:1]
     yield from [made for made in [_moved(trial, 0.5, (-1.0, 1.0))] if _is_finite(made)]
+    yield from [made for made in [_set_otherwise(trial)] if made is not None and _is_finite(made)]
     lengths = sorted({n for a in trial.args for _, leaf in leaves(a) for n in np.shape(leaf) if n > 1})
     shorter = (made for length in lengths if (made := resized(trial, length, length - 1)) is not None)
     yield from (made for made, _ in zip(shorter, range(_MOST_RESIZED), strict=False))
@@ -35,6 +36,18 @@ def _moved(trial: Trial, spread: float, signs: tuple[float, ...]) -> Trial:
         return made if made.ndim else made[()]
 
     return replace(trial, args=tuple(map_leaves(moved, a) if i in trial.wrt else a for i, a in enumerate(trial.args)))
+
+
+def _set_otherwise(trial: Trial) -> Trial | None:
+    """With other float scalars where they are not differentiated by, such as a slope: less than 1 stays so."""
+    settings = [a for i, a in enumerate(trial.args) if i not in trial.wrt]
+    if not any(np.ndim(leaf) == 0 for a in settings for _, leaf in leaves(a)):
+        return None
+    args = [
+        a if i in trial.wrt else map_leaves(lambda leaf: leaf if np.ndim(leaf) else leaf * 0.75, a)
+        for i, a in enumerate(trial.args)
+    ]
+    return replace(trial, args=tuple(args))
 
 
 def resized(trial: Trial, length: int, to: int) -> Trial | None:

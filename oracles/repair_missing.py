@@ -42,7 +42,10 @@ def sizes(body: Body, node: ast.expr) -> list[str]:
 
 
 def intermediates(body: Body, node: ast.expr) -> list[str]:
-    """Names that have a value where a node stands, the latest first, and the entries and fields that the body reads."""
+    """Names that have a value where a node stands, the latest first, and the entries and fields that the body reads.
+
+    And the entries of a parameter that it unpacks without a name for them, as in `_, w = cache`.
+    """
     read = [
         ast.unparse(n)
         for n in body.nodes
@@ -52,7 +55,16 @@ def intermediates(body: Body, node: ast.expr) -> list[str]:
         and n.value.id in body.own_names
         and not body.is_called(n)
     ]
-    return list(dict.fromkeys([*reversed(body.names_before(node)), *read]))[:_MOST_NAMES]
+    return list(dict.fromkeys([*reversed(body.names_before(node)), *read, *_unnamed(body)]))[:_MOST_NAMES]
+
+
+def _unnamed(body: Body) -> Iterator[str]:
+    for node in body.all(ast.Assign):
+        target, value = node.targets[0], node.value
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Name) and value.id in body.parameters:
+            for i, part in enumerate(target.elts):
+                if isinstance(part, ast.Name) and not part.id.strip("_"):
+                    yield f"{value.id}[{i}]"
 
 
 def columns(body: Body, node: ast.expr) -> list[str]:

@@ -50,7 +50,6 @@ _EXCHANGED: tuple[_Row, ...] = (
     ("epsilon", None, "has its epsilon in the wrong place"),
     ("drop-sum", None, "has a sum too many"),
     ("add-at", undo.add_at, "counts an index that comes twice only once"),
-    ("other-operator", undo.other_operator, "has the wrong operator"),
     ("other-function", undo.other_function, "calls the wrong function"),
     ("exponent", None, "has the wrong exponent"),
     ("other-number", undo.other_number, "has the wrong number"),
@@ -65,6 +64,7 @@ _LACKING_LITTLE: tuple[_Row, ...] = (
 _LACKING: tuple[_Row, ...] = (
     ("missing-factor", missing.missing_factor(missing.intermediates), "lacks a factor"),
     ("exchange-name", None, "takes the wrong intermediate"),
+    ("other-operator", undo.other_operator, "has the wrong operator"),
     ("missing-term", missing.missing_term(missing.small_numbers, missing.intermediates), "lacks a term"),
     ("missing-reduction", missing.missing_reduction, "lacks a sum, a mean or a transpose"),
     ("missing-twin", missing.missing_twin, "lacks a term"),

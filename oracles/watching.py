@@ -35,6 +35,10 @@ def codes_run_by(run: Callable[[], object]) -> list[CodeType]:
     return list(codes)
 
 
+_SELDOM = 16
+"""Lines between two looks at the clock, which asks the system and takes longer than most lines."""
+
+
 class TooLong(BaseException):
     """More ran than was allowed. No Exception, so that `except Exception` around a loop does not keep it."""
 
@@ -52,7 +56,7 @@ def limited(
 ) -> Iterator[Lines]:
     """Meanwhile at most so many lines from these files, or from all, run in this thread, or TooLong is raised there.
 
-    It is raised too at the first line that begins after so many seconds of processor time.
+    It is raised too, a few lines later, after so many seconds of processor time.
 
     A trace function that is set already, such as a debugger's, waits: it is set again on leaving.
     """
@@ -62,7 +66,7 @@ def limited(
         if files is not None and frame.f_code.co_filename not in files:
             return None
         lines.count += 1
-        if lines.count > most or process_time() > last:
+        if lines.count > most or (lines.count % _SELDOM == 0 and process_time() > last):
             raise TooLong
         return trace
 

@@ -303,6 +303,15 @@ def rounded_root(x: Array) -> Array:
     return 1 + t + x * (1 - t * t) * 0.8
 
 
+def elu(x: Array, slope: float) -> tuple[Array, Any]:
+    return np.where(x > 0, x, slope * (np.exp(x) - 1)), (x, slope)
+
+
+def without_slope(dout: Array, cache: Any) -> Array:
+    x, _ = cache
+    return dout * np.where(x > 0, 1, np.exp(x))
+
+
 def windows(x: Array) -> tuple[Array, Any]:
     """The entries of each row that windows of two see."""
     columns = np.array([[0, 1], [1, 2]])
@@ -414,6 +423,12 @@ EXAMPLES = [
         _of(gelu, rounded_root, W),
         "return 1 + t + x * (1 - t * t) * 0.8",
         ("has the wrong number: with `np.sqrt(2 / np.pi)` for `0.8`",),
+    ),
+    Example(
+        "without-setting",
+        lambda: layer_trial(elu, without_slope, (X, 0.5), 0, 0),
+        "return dout * np.where(x > 0, 1, np.exp(x))",
+        ("lacks the factor cache[1]: with `np.exp(x) * cache[1]` for `np.exp(x)`",),
     ),
     Example(
         "overlapping-windows",

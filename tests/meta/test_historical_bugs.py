@@ -239,7 +239,7 @@ CORRECTED = {
     "batch": ("np.mean(dout, axis=0)", "np.sum(dout, axis=0)"),
     "broadcast axis": ("np.sum(dout, axis=0, keepdims=True)", "np.sum(dout, axis=1, keepdims=True)"),
     "zeros under a dropout mask": ("out", "mask"),
-    "keep probability": ("mask", "mask / keep"),
+    "keep probability": ("dout * mask", "{} / cache[2]"),
     "mean and sum": ("dout * cache * len(cache)", "dout * cache"),
     "backward called twice": ("out", "{}.copy()"),
     "dout used again": ("dout", "{}.copy()"),
