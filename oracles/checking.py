@@ -347,8 +347,10 @@ def _in_floats(
 
 
 def _by_differences(trial: Trial, value: Array, floats: Sequence[Array]) -> tuple[Agreement, Finding]:
-    agreement, method = numerical_agreement(trial)
+    agreement, method, kinks = numerical_agreement(trial)
     seen = f"{agreement.entries} entries; an error below {agreement.detection:.0e} of an entry would go unseen"
+    if kinks:
+        seen += f"; {len(kinks)} on a kink, with one of the derivatives there"
     if agreement.agrees and not agreement.unstable.all():
         return agreement, Finding(method, Result.GOOD, f"agrees to {agreement.digits:.1f} digits ({seen})")
     if agreement.agrees:

@@ -259,6 +259,25 @@ def test_the_fallback_sees_a_wrong_entry(
     assert "1 of 6 entries differ" in refused(forward, wrong, X)
 
 
+def as_float_relu(x: Array) -> float:
+    return float(np.sum(np.maximum(2 * x, 0) * x[1]))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+def test_the_fallback_takes_any_derivative_between_the_one_sided_ones_at_a_kink(slope: float) -> None:
+    """As the certificate does: a central difference takes the one in the middle."""
+
+    def gradient(x: Array) -> Array:
+        on = np.where(x == 0, slope, x > 0)
+        return 2 * x[1] * on + np.array([0.0, np.sum(np.maximum(2 * x, 0)), 0.0])
+
+    x = np.array([0.0, 1.5, -1.0])
+    verdict = check(as_float_relu, gradient, x)
+    assert verdict.ok
+    assert ("1 on a kink" in found(verdict, "differences")) == (slope != 0.5)
+    assert "1 of 3 entries differ, in x[0]" in refused(as_float_relu, lambda x: gradient(x) + (x == 0) * 3.5, x)
+
+
 def test_the_fallback_handles_many_parameters() -> None:
     x = np.random.default_rng(3).normal(size=2000)
     assert check(erf_loss, erf_gradient, x).ok
