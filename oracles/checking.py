@@ -137,7 +137,7 @@ def examine(
 
     `diagnosed` says whether to look for the cause of what is proved wrong, which may take longer than all the rest.
     """
-    given = copy.deepcopy(tuple(args))
+    given = copied(args)
     run_elsewhere(make, given)
     trial: Trial | None = None
     try:
@@ -171,6 +171,17 @@ def examine(
     if certificate.ok and rounding is not None:
         findings.append(_in_floats(trial, value, floats, certificate, rounding))
     return Verdict(subject, tuple(findings), certificate)
+
+
+def copied(args: Sequence[Any]) -> tuple[Any, ...]:
+    """Deep copies. Raises TypeError for what cannot be copied."""
+    try:
+        return copy.deepcopy(tuple(args))
+    except Exception as error:  # of any kind: classes bring their own way of being copied
+        raise TypeError(
+            f"args: expected what copy.deepcopy can copy, got {', '.join(type(a).__name__ for a in args)} ({error}); "
+            "leave out modules, generators, open files and locks: functions may find them elsewhere"
+        ) from error
 
 
 def cause_of(trial: Trial, certificate: Certificate) -> Finding:

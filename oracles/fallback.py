@@ -49,11 +49,12 @@ def numerical_agreement(trial: Trial, seed: int = 0) -> tuple[Agreement, str, li
     method = f"differences ({len(directions)} directions)" if random else "differences"
     agreement = compare(expected, slopes, tolerance)
     eps = max(float(np.finfo(p.dtype).eps) for p in trial.parameters)
-    kinks = [
-        (row, column)
-        for row, column in np.argwhere(agreement.disagrees)[:_MOST_KINKS].tolist()
-        if between(expected[row, column], _line(trial, layout, directions[column], row), eps)
-    ]
+    with np.errstate(all="ignore"):
+        kinks = [
+            (row, column)
+            for row, column in np.argwhere(agreement.disagrees)[:_MOST_KINKS].tolist()
+            if between(expected[row, column], _line(trial, layout, directions[column], row), eps)
+        ]
     disagrees = agreement.disagrees.copy()
     for place in kinks:
         disagrees[place] = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -296,3 +296,60 @@ def test_what_the_subject_raises_is_raised() -> None:
 
     with pytest.raises(KeyError, match="W3"):
         check(loss, broken, X)
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------
+
+
+def product(u: Array, v: Array) -> Array:
+    return np.sum(u * v * v)
+
+
+def product_gradient(u: Array, v: Array) -> tuple[Array, Array]:
+    return v * v, 2 * u * v
+
+
+@pytest.mark.parametrize("wrt", [(0, 0), (0, -2)])
+def test_an_argument_named_twice_is_refused(wrt: tuple[int, ...]) -> None:
+    """As two parameters it would move as one, and the right gradient would be called wrong."""
+    with pytest.raises(ValueError, match="wrt: expected every argument once"):
+        check(product, product_gradient, X, X, wrt=wrt)
+
+
+def test_positions_may_be_numbers_of_numpy() -> None:
+    assert check(product, lambda u, v: 2 * u * v, X, X, wrt=np.int64(1)).certified  # type: ignore[arg-type]
+    assert check(product, product_gradient, X, X, wrt=np.arange(2)).certified  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"wrt: expected positions of the 2 arguments, got 1\.5"):
+        check(product, product_gradient, X, X, wrt=1.5)  # type: ignore[arg-type]
+
+
+def test_half_precision_is_refused() -> None:
+    """Differences of it are rounding and nothing else, and the right gradient would be called wrong."""
+    with pytest.raises(TypeError, match=r"args\[0\]: expected float64 or float32, got float16"):
+        check(loss, gradient, X.astype(np.float16))
+
+
+def test_arguments_that_cannot_be_copied_are_named() -> None:
+    with pytest.raises(TypeError, match=r"expected what copy\.deepcopy can copy, got ndarray, module"):
+        check(lambda x, xp: xp.sum(x * x), lambda x, xp: 2 * x, X, np)
+
+
+def test_too_few_gradients_are_told_with_the_names_of_the_arguments() -> None:
+    message = refused(product, lambda u, v: (v * v,), X, X, wrt=(0, 1))
+    assert "expected 2 parts, one for each of u, v, got 1 parts; wrt says" in message
+
+
+class Line(NamedTuple):
+    slope: Array
+    offset: float
+
+
+def test_a_named_tuple_of_parameters_is_certified() -> None:
+    def distance(line: Line, x: Array) -> Array:
+        return np.sum((line.slope * x + line.offset) ** 2)
+
+    def slopes(line: Line, x: Array) -> Line:
+        residual = line.slope * x + line.offset
+        return Line(2 * residual * x, np.sum(2 * residual))
+
+    assert check(distance, slopes, Line(X, 0.3), X).certified
