@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from oracles.ball import BallArray, lift
+from oracles.leftovers import leave_no_balls
 from oracles.tree import is_float_leaf, leaves, map_leaves, match, of_kind, replace_leaves
 
 Array = np.ndarray[Any, Any]
@@ -69,6 +70,7 @@ class Trial:
 
     def leave_floats(self) -> None:
         """Run once more on floats, so that objects that keep what they computed do not hold balls afterwards."""
+        leave_no_balls(self.subject)  # what it adds to would pass them on
         with np.errstate(all="ignore"):
             self.value(self.arguments(lifted=False))
             self.gradient(self.arguments(lifted=False))

@@ -353,3 +353,41 @@ def test_a_named_tuple_of_parameters_is_certified() -> None:
         return Line(2 * residual * x, np.sum(2 * residual))
 
     assert check(distance, slopes, Line(X, 0.3), X).certified
+
+
+# --- what is left behind ----------------------------------------------------------------------------------------------
+
+RUNNING_MEAN = np.zeros(6)
+
+
+class Trainer:
+    losses_of_all = 0.0
+
+    def __init__(self) -> None:
+        self.total, self.history, self.by_name = 0.0, [0.0], {"last": 0.0}
+
+    def loss(self, x: Array) -> Array:
+        global RUNNING_MEAN
+        RUNNING_MEAN = 0.9 * RUNNING_MEAN + 0.1 * x
+        made = loss(x)
+        self.total += made
+        self.history.append(made)
+        self.by_name["sum"] = self.by_name.get("sum", 0.0) + made
+        Trainer.losses_of_all += made
+        return made
+
+
+def test_what_a_subject_adds_up_or_collects_holds_floats_afterwards() -> None:
+    trainer, count = Trainer(), 0.0
+
+    def counted(x: Array) -> Array:
+        nonlocal count
+        count = count + np.sum(x)
+        return gradient(x)
+
+    assert check(trainer.loss, counted, X).certified
+    kept = (trainer.total, *trainer.history, trainer.by_name["sum"], Trainer.losses_of_all, count)
+    assert {type(value) for value in kept} <= {float, np.float64}
+    assert type(RUNNING_MEAN) is np.ndarray
+    assert RUNNING_MEAN.dtype == np.float64
+    assert np.isfinite([*kept, *RUNNING_MEAN]).all()
