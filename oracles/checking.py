@@ -359,7 +359,8 @@ def _in_floats(
 
 def _by_differences(trial: Trial, value: Array, floats: Sequence[Array]) -> tuple[Agreement, Finding]:
     agreement, method, kinks = numerical_agreement(trial)
-    seen = f"{agreement.entries} entries; an error below {agreement.detection:.0e} of an entry would go unseen"
+    unseen = f"an error below {agreement.detection:.0e} of an entry would go unseen"
+    seen = f"{agreement.entries} entries; {unseen if np.isfinite(agreement.detection) else 'what can be compared is 0'}"
     if kinks:
         seen += f"; {len(kinks)} on a kink, with one of the derivatives there"
     if agreement.agrees and not agreement.unstable.all():

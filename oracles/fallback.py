@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 
@@ -48,6 +49,8 @@ def numerical_agreement(trial: Trial, seed: int = 0) -> tuple[Agreement, str, li
     random = layout.entries > _MOST_ENTRIES
     method = f"differences ({len(directions)} directions)" if random else "differences"
     agreement = compare(expected, slopes, tolerance)
+    if random:
+        agreement = _of_entries(agreement, claimed, directions, tolerance)
     eps = max(float(np.finfo(p.dtype).eps) for p in trial.parameters)
     with np.errstate(all="ignore"):
         kinks = [
@@ -59,6 +62,18 @@ def numerical_agreement(trial: Trial, seed: int = 0) -> tuple[Agreement, str, li
     for place in kinks:
         disagrees[place] = False
     return replace(agreement, disagrees=disagrees), method, kinks
+
+
+def _of_entries(agreement: Agreement, claimed: Array, directions: Sequence[Array], tolerance: Array) -> Agreement:
+    """With what would be noticed of the entries themselves (N, n), and not of the slopes along random directions.
+
+    An entry's error is noticed where its share in a direction exceeds the tolerance of that.
+    """
+    noticed = reduce(np.minimum, (tolerance[:, [j]] / np.abs(d) for j, d in enumerate(directions)))
+    size = np.abs(claimed)
+    power = (noticed / np.where(size, size, np.nan))[size > 0]
+    largest, typical = (float(power.max()), float(np.median(power))) if power.size else (np.inf, np.inf)
+    return replace(agreement, entries=claimed.size, detection=largest, typical_detection=typical)
 
 
 def _directions(trial: Trial, layout: Layout, seed: int) -> Iterator[Array]:

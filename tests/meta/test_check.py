@@ -290,6 +290,25 @@ def test_the_fallback_handles_many_parameters() -> None:
     assert "entries differ" in refused(erf_loss, wrong, x)
 
 
+def test_the_fallback_says_what_it_could_have_missed_of_entries_that_are_small_beside_others() -> None:
+    x = np.full(1000, 1e3)
+    x[5] = 1e-3
+
+    def wrong(x: Array) -> Array:
+        return 2 * x * np.where(np.arange(len(x)) == 5, 3, 1)
+
+    verdict = check(lambda x: float(np.sum(x * x)), wrong, x)
+    assert verdict.ok
+    assert verdict.agreement is not None
+    assert verdict.agreement.detection > 2
+    assert found(verdict, "differences (512 directions)").count("1000 entries") == 1
+
+
+def test_the_fallback_says_where_there_are_zeros_only() -> None:
+    verdict = check(lambda x: float(np.sum(np.maximum(x, 0))), lambda x: np.zeros(3), -np.ones(3))
+    assert "(3 entries; what can be compared is 0)" in found(verdict, "differences")
+
+
 def test_what_the_subject_raises_is_raised() -> None:
     def broken(x: Array) -> Array:
         raise KeyError("W3")
