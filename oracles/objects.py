@@ -274,7 +274,8 @@ def _places(net: Any, loss: Callable[..., Any], backward: Callable[..., Any], ar
 
 
 def _path(net: Any, stores: Mapping[str, Mapping[Any, Any]], key: Any) -> Path:
-    names = [key, key[1:]] if isinstance(key, str) and len(key) > 1 and key.startswith("d") else [key]
+    # "dW" is the gradient of W even where an earlier backward has left an attribute dW behind.
+    names = [key[1:], key] if isinstance(key, str) and len(key) > 1 and key.startswith("d") else [key]
     for name in names:
         found = [path for path in _candidates(net, stores, name) if _holds_numbers(_read(net, path))]
         preferred = [p for p in found if p[0][1] in _PARAMETERS]

@@ -250,6 +250,11 @@ def _matched(gradient: Any, arguments: list[Any], single: bool, names: Sequence[
         if single:
             if isinstance(gradient, tuple) and len(gradient) == 1 and is_float_leaf(arguments[0]):
                 raise ValueError("gradient: expected an array, got a tuple of one; return it without the comma")
+            if isinstance(gradient, tuple) and is_float_leaf(arguments[0]):
+                raise ValueError(
+                    f"gradient: expected an array, for {names[0]} alone, got a tuple of {len(gradient)}; "
+                    "wrt says for which arguments there are gradients"
+                )
             return match(gradient, arguments[0])
         return match(gradient, tuple(arguments))
     except ValueError as error:

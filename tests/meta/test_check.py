@@ -358,6 +358,12 @@ def test_too_few_gradients_are_told_with_the_names_of_the_arguments() -> None:
     assert "expected 2 parts, one for each of u, v, got 1 parts; wrt says" in message
 
 
+def test_a_gradient_too_many_is_told_with_the_name_of_the_argument() -> None:
+    """As by a backward that returns None for whole numbers."""
+    message = refused(lambda u, rows: np.sum(u[rows] ** 2), lambda u, rows: (2 * u, None), X, np.arange(6))
+    assert "expected an array, for u alone, got a tuple of 2; wrt says" in message
+
+
 class Line(NamedTuple):
     slope: Array
     offset: float
