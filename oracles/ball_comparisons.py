@@ -70,6 +70,9 @@ RELATIONS: dict[str, tuple[np.ufunc, np.ufunc, bool]] = {
     "greater_equal": (np.greater_equal, np.less, True),
 }
 
+_COMPUTED_TWICE = "; what is computed twice is not known to be the same, so compute it once, as z in z == z.max()"
+_ADVICE = dict.fromkeys(RELATIONS, "") | dict.fromkeys(("equal", "not_equal"), _COMPUTED_TWICE)
+
 as_arb = np.frompyfunc(lambda v: v if isinstance(v, arb) else arb(v), 1, 1)
 _same = np.frompyfunc(lambda a, b: a is b and not a.is_nan(), 2, 1)
 _midpoint = np.frompyfunc(arb.mid, 1, 1)
@@ -95,7 +98,11 @@ def compare(relation: str, a: Raw, b: Raw) -> Any:
         if not mode.by_midpoint:
             left, right = np.broadcast_arrays(np.asarray(a, dtype=object), np.asarray(b, dtype=object))
             sign = relation.replace("_", " ")
-            raise undecided(lambda i: f"{left[i].str(6)} {sign} {right[i].str(6)}", ~decided, "the balls overlap")
+            raise undecided(
+                lambda i: f"{left[i].str(6)} {sign} {right[i].str(6)}",
+                ~decided,
+                f"the balls overlap{_ADVICE[relation]}",
+            )
         yes = (yes & decided) | (~decided & _mask(so(_midpoint(a), _midpoint(b))))
     return yes if yes.ndim else np.bool_(yes.item())
 

@@ -137,7 +137,7 @@ def examine(
 
     `diagnosed` says whether to look for the cause of what is proved wrong, which may take longer than all the rest.
     """
-    given = copy.deepcopy(tuple(args))
+    given = copied(args)
     run_elsewhere(make, given)
     trial: Trial | None = None
     try:
@@ -171,6 +171,17 @@ def examine(
     if certificate.ok and rounding is not None:
         findings.append(_in_floats(trial, value, floats, certificate, rounding))
     return Verdict(subject, tuple(findings), certificate)
+
+
+def copied(args: Sequence[Any]) -> tuple[Any, ...]:
+    """Deep copies. Raises TypeError for what cannot be copied."""
+    try:
+        return copy.deepcopy(tuple(args))
+    except Exception as error:  # of any kind: classes bring their own way of being copied
+        raise TypeError(
+            f"args: expected what copy.deepcopy can copy, got {', '.join(type(a).__name__ for a in args)} ({error}); "
+            "leave out modules, generators, open files and locks: functions may find them elsewhere"
+        ) from error
 
 
 def cause_of(trial: Trial, certificate: Certificate) -> Finding:
@@ -351,8 +362,11 @@ def _in_floats(
 
 
 def _by_differences(trial: Trial, value: Array, floats: Sequence[Array]) -> tuple[Agreement, Finding]:
-    agreement, method = numerical_agreement(trial)
-    seen = f"{agreement.entries} entries; an error below {agreement.detection:.0e} of an entry would go unseen"
+    agreement, method, kinks = numerical_agreement(trial)
+    unseen = f"an error below {agreement.detection:.0e} of an entry would go unseen"
+    seen = f"{agreement.entries} entries; {unseen if np.isfinite(agreement.detection) else 'what can be compared is 0'}"
+    if kinks:
+        seen += f"; {len(kinks)} on a kink, with one of the derivatives there"
     if agreement.agrees and not agreement.unstable.all():
         return agreement, Finding(method, Result.GOOD, f"agrees to {agreement.digits:.1f} digits ({seen})")
     if agreement.agrees:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 
 from oracles.agreement import Agreement, compare
 from oracles.evaluation import Layout
+from oracles.one_sided import between
 from oracles.richardson import FIRST_STEP, LEVELS, extrapolate
 from oracles.trial import Array, Trial, batch_shape
 
@@ -19,13 +22,18 @@ _NOISE_MARGIN = 8
 """The noise is a root mean square; two values differ by up to three of it each, and extrapolation adds a third."""
 _SMALLEST_SCALE = 2.0**-7
 """Parameters move in proportion to their size, but zero has to move as well."""
+_MOST_KINKS = 64
+Place = tuple[int, int]
+"""Of a sample and a direction."""
 
 
-def numerical_agreement(trial: Trial, seed: int = 0) -> tuple[Agreement, str]:
+def numerical_agreement(trial: Trial, seed: int = 0) -> tuple[Agreement, str, list[Place]]:
     """Compare a trial's gradient with Richardson-extrapolated central differences of its value, on floats.
 
-    Returns the agreement and the method's name. The tolerance is twice the extrapolation's own error estimate and what
-    the measured noise of the value does at the smallest step, so that float32 code is judged as float32 code.
+    Returns the agreement, the method's name, and where there is a kink and the gradient is one of the derivatives
+    there, which central differences alone do not tell: that is no disagreement. The tolerance is twice the
+    extrapolation's own error estimate and what the measured noise of the value does at the smallest step, so that
+    float32 code is judged as float32 code.
     """
     with np.errstate(all="ignore"):
         value = np.asarray(trial.value(trial.arguments(lifted=False)))
@@ -40,7 +48,32 @@ def numerical_agreement(trial: Trial, seed: int = 0) -> tuple[Agreement, str]:
     tolerance = 2 * errors + _NOISE_MARGIN * noises.max(axis=1, keepdims=True) / _SMALLEST_STEP
     random = layout.entries > _MOST_ENTRIES
     method = f"differences ({len(directions)} directions)" if random else "differences"
-    return compare(expected, slopes, tolerance), method
+    agreement = compare(expected, slopes, tolerance)
+    if random:
+        agreement = _of_entries(agreement, claimed, directions, tolerance)
+    eps = max(float(np.finfo(p.dtype).eps) for p in trial.parameters)
+    with np.errstate(all="ignore"):
+        kinks = [
+            (row, column)
+            for row, column in np.argwhere(agreement.disagrees)[:_MOST_KINKS].tolist()
+            if between(expected[row, column], _line(trial, layout, directions[column], row), eps)
+        ]
+    disagrees = agreement.disagrees.copy()
+    for place in kinks:
+        disagrees[place] = False
+    return replace(agreement, disagrees=disagrees), method, kinks
+
+
+def _of_entries(agreement: Agreement, claimed: Array, directions: Sequence[Array], tolerance: Array) -> Agreement:
+    """With what would be noticed of the entries themselves (N, n), and not of the slopes along random directions.
+
+    An entry's error is noticed where its share in a direction exceeds the tolerance of that.
+    """
+    noticed = reduce(np.minimum, (tolerance[:, [j]] / np.abs(d) for j, d in enumerate(directions)))
+    size = np.abs(claimed)
+    power = (noticed / np.where(size, size, np.nan))[size > 0]
+    largest, typical = (float(power.max()), float(np.median(power))) if power.size else (np.inf, np.inf)
+    return replace(agreement, entries=claimed.size, detection=largest, typical_detection=typical)
 
 
 def _directions(trial: Trial, layout: Layout, seed: int) -> Iterator[Array]:
@@ -63,15 +96,25 @@ def _directions(trial: Trial, layout: Layout, seed: int) -> Iterator[Array]:
 
 def _along(trial: Trial, layout: Layout, direction: Array) -> tuple[Array, Array, Array]:
     """The derivative of each sample's value along a direction (N, n), its error estimate, and the noise: (N,) each."""
-    moves = layout.split(direction)
 
     def value(t: Array) -> Array:
-        moved = [(p + float(t[0]) * m).astype(p.dtype) for p, m in zip(trial.parameters, moves, strict=True)]
-        made = trial.value(trial.arguments([m if m.ndim else m[()] for m in moved], lifted=False))
-        return np.asarray(made, dtype=np.float64).reshape(layout.samples)
+        return _values(trial, layout, direction, float(t[0]))
 
     slope, error = extrapolate(value, np.zeros(layout.samples))
     samples = np.stack([value(np.full(layout.samples, k * _SPACING)) for k in range(-4, 5)])
     # Fourth differences leave the noise of a smooth function: sqrt(70) times it (Moré and Wild, SISC 33, 2011).
     noise = np.max(np.abs(np.diff(samples, n=4, axis=0)), axis=0) / np.sqrt(70)
     return slope, error, noise
+
+
+def _values(trial: Trial, layout: Layout, direction: Array, t: float) -> Array:
+    """The value of each sample (N,), with the parameters moved by `t` along a direction (N, n)."""
+    moves = layout.split(direction)
+    moved = [(p + t * m).astype(p.dtype) for p, m in zip(trial.parameters, moves, strict=True)]
+    made = trial.value(trial.arguments([m if m.ndim else m[()] for m in moved], lifted=False))
+    return np.asarray(made, dtype=np.float64).reshape(layout.samples)
+
+
+def _line(trial: Trial, layout: Layout, direction: Array, row: int) -> Callable[[float], float]:
+    """The value of one sample along a direction."""
+    return lambda t: float(_values(trial, layout, direction, t)[row])

@@ -18,6 +18,7 @@ from oracles.agreement import Agreement, compare
 from oracles.checking import Finding, Result
 from oracles.evaluation import Layout
 from oracles.fallback import numerical_agreement
+from oracles.one_sided import between
 from oracles.trial import Array, Trial, entry_name
 
 RUNS = 16
@@ -29,12 +30,6 @@ _DIRECTIONS = 4
 _MOST_KINKS = 64
 _MOST_LISTED = 10
 _SMALLEST_SCALE = 2.0**-7
-_LEVELS = 8
-_WIDER = 2.0**5
-"""The second of two steps at which a kink is looked for: there a smooth function's jump is so much wider."""
-_JUMP_MARGIN = 2.0**10
-"""The jump of a kink must exceed so many roundings of the value, which may be a small sum of large terms."""
-_SLOPE_MARGIN = 2.0**4
 
 
 class Precision(NamedTuple):
@@ -156,12 +151,13 @@ def agreement_with_differences(
         reason = f"in float64, since {reason}"
     gradient = point.layout.split(claimed.values[None, :])
     with np.errstate(all="ignore"):
-        agreement, what = numerical_agreement(_trial(point, gradient))
+        agreement, what, on_kinks = numerical_agreement(_trial(point, gradient))
     wrong = np.argwhere(agreement.disagrees)[:, -1]
     kinks: list[str] = []
     lines: list[str] = []
     if what == "differences":  # entry by entry, not along random directions
         wrong, kinks = _told_from_kinks(wrong, claimed, point)
+        kinks += [_on_kink(i, claimed, point) for _, i in on_kinks]
         lines = [f"{_entry(point, i)}: claimed {claimed.values[i]:.17g}" for i in wrong[:_MOST_LISTED].tolist()]
         agreement = _with_wrong(agreement, wrong)
     if len(wrong):
@@ -236,10 +232,9 @@ def confirms(gradient: Array, point: Point, seed: int = 0) -> bool:
         return point.along(t[0] @ directions / _SMALLEST_SCALE)(1.0)  # differences move zeros by no more than that
 
     line = Point(["t"], [np.zeros(_DIRECTIONS)], value, point.precision)
-    agreement, _ = numerical_agreement(_trial(line, [slopes / _SMALLEST_SCALE]))
+    agreement, _, _ = numerical_agreement(_trial(line, [slopes / _SMALLEST_SCALE]))
     return all(
-        _between(slopes[i], point.along(directions[i]), point.precision.eps)
-        for i in np.flatnonzero(agreement.disagrees)
+        between(slopes[i], point.along(directions[i]), point.precision.eps) for i in np.flatnonzero(agreement.disagrees)
     )
 
 
@@ -254,43 +249,12 @@ def _told_from_kinks(places: Array, claimed: Measured, point: Point) -> tuple[Ar
         unit = np.zeros(claimed.values.size)
         unit[i] = point.scale[i]
         slope = float(claimed.values[i] * point.scale[i])
-        if len(kinks) + len(wrong) < _MOST_KINKS and _between(slope, point.along(unit), point.precision.eps):
-            kinks.append(f"{_entry(point, i)}: {claimed.values[i]:g} is one of the derivatives there")
+        if len(kinks) + len(wrong) < _MOST_KINKS and between(slope, point.along(unit), point.precision.eps):
+            kinks.append(_on_kink(i, claimed, point))
         else:
             wrong.append(i)
     return np.array(wrong, dtype=np.intp), kinks
 
 
-def _between(slope: float, value: Callable[[float], float], eps: float) -> bool:
-    """Whether there is a kink at 0, and a slope lies between the two one-sided derivatives."""
-    step = eps**0.4
-    jump, size = _jump(value, step)
-    noise = eps * size / step
-    if jump <= _jump(value, step * _WIDER)[0] / 2 or jump <= _JUMP_MARGIN * noise:
-        return False  # over a smooth point the jump falls with the step
-    (left, left_error), (right, right_error) = _one_sided(value, -step), _one_sided(value, step)
-    error = left_error + right_error + _SLOPE_MARGIN * noise
-    return bool(min(left, right) - error <= slope <= max(left, right) + error)
-
-
-def _jump(value: Callable[[float], float], step: float) -> tuple[float, float]:
-    """The slope ahead minus the slope behind, without its sign, and the size of the values it is made of."""
-    ahead, here, behind = value(step), value(0.0), value(-step)
-    return abs(ahead - here - (here - behind)) / step, max(map(abs, (ahead, here, behind)))
-
-
-def _one_sided(value: Callable[[float], float], last: float) -> tuple[float, float]:
-    """The derivative on the side of the step `last`, extrapolated from larger ones, and an estimate of its error."""
-    base = value(0.0)
-    row: list[float] = []
-    best, error = np.nan, np.inf
-    for halvings in range(_LEVELS):
-        above, row = row, []
-        step = last * 2.0 ** (_LEVELS - 1 - halvings)
-        row.append((value(step) - base) / step)
-        for column, coarser in enumerate(above, start=1):
-            row.append(row[-1] + (row[-1] - coarser) / (2.0**column - 1))
-            change = max(abs(row[-1] - row[-2]), abs(row[-1] - coarser))
-            if change < error:
-                best, error = row[-1], change
-    return float(best), 2 * float(error)
+def _on_kink(i: int, claimed: Measured, point: Point) -> str:
+    return f"{_entry(point, i)}: {claimed.values[i]:g} is one of the derivatives there"

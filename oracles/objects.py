@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from oracles.ball import BallArray, lift
-from oracles.checking import Finding, Result, Verdict, examine, judged, name_of, same, settled
+from oracles.checking import Finding, Result, Verdict, copied, examine, judged, name_of, same, settled
 from oracles.elsewhere import OUTSIDE, briefly, elsewhere
 from oracles.reachable import is_foreign
 from oracles.tree import is_float_leaf, leaves, map_leaves, match
@@ -139,7 +139,7 @@ class _OnTrial:
         net = self.with_parameters([map_leaves(elsewhere, value) for value in values])
         try:
             with briefly():
-                self.gradient(net, copy.deepcopy(tuple(args)))
+                self.gradient(net, copied(args))
             used = self._holding(net)
             return used._holding(used.with_parameters(values))
         except OUTSIDE:
@@ -184,7 +184,7 @@ def _conduct(on_trial: _OnTrial, args: Sequence[Any]) -> Iterator[Finding]:
             "leave it out of the dict"
         )
     values = [place.value for place in on_trial.places]
-    net, given = on_trial.with_parameters(copy.deepcopy(values)), copy.deepcopy(tuple(args))
+    net, given = on_trial.with_parameters(copy.deepcopy(values)), copied(args)
     on_trial.loss(net, *given)
     first = copy.deepcopy(on_trial.matched(_gradients(net, on_trial.backward(net, *given))))
     moved = _moved(net, on_trial.places, values)
@@ -210,7 +210,7 @@ def _overwritten(on_trial: _OnTrial, args: Sequence[Any]) -> list[str]:
     net = on_trial.with_parameters(copy.deepcopy(others))
     try:
         with briefly():
-            on_trial.loss(net, *copy.deepcopy(tuple(args)))
+            on_trial.loss(net, *copied(args))
     except OUTSIDE:
         return []
     return _moved(net, on_trial.places, others)
@@ -237,7 +237,7 @@ def _uncovered(on_trial: _OnTrial, args: Sequence[Any]) -> Iterator[str]:
         net = on_trial.with_parameters(copy.deepcopy(values))
         if path is not None:
             _write(net, path, elsewhere(_read(net, path)))
-        return np.array(on_trial.loss(net, *copy.deepcopy(tuple(args))), dtype=np.float64)
+        return np.array(on_trial.loss(net, *copied(args)), dtype=np.float64)
 
     usual = value_with(None)
     for name, attribute in _attributes(on_trial.net).items():
@@ -257,7 +257,7 @@ def _uncovered(on_trial: _OnTrial, args: Sequence[Any]) -> Iterator[str]:
 
 def _places(net: Any, loss: Callable[..., Any], backward: Callable[..., Any], args: Sequence[Any]) -> list[_Place]:
     """Where the parameters are that the gradients name. Raises ValueError for a name that is found nowhere."""
-    used, given = _copied(net, {}), copy.deepcopy(tuple(args))
+    used, given = _copied(net, {}), copied(args)
     loss(used, *given)
     gradients = _gradients(used, backward(used, *given))
     skipped = {*_GRADIENTS, *(name for name, value in _attributes(used).items() if value is gradients)}
@@ -274,7 +274,8 @@ def _places(net: Any, loss: Callable[..., Any], backward: Callable[..., Any], ar
 
 
 def _path(net: Any, stores: Mapping[str, Mapping[Any, Any]], key: Any) -> Path:
-    names = [key, key[1:]] if isinstance(key, str) and len(key) > 1 and key.startswith("d") else [key]
+    # "dW" is the gradient of W even where an earlier backward has left an attribute dW behind.
+    names = [key[1:], key] if isinstance(key, str) and len(key) > 1 and key.startswith("d") else [key]
     for name in names:
         found = [path for path in _candidates(net, stores, name) if _holds_numbers(_read(net, path))]
         preferred = [p for p in found if p[0][1] in _PARAMETERS]

@@ -30,7 +30,11 @@ def is_foreign(module: object) -> bool:
 
 def subject_functions(roots: Iterable[object]) -> list[FunctionType]:
     """Every Python function of the user's own that the given callables can reach by name, method or closure."""
-    found: dict[int, FunctionType] = {}
+    return [f for f in things_reached(roots) if isinstance(f, FunctionType) and not is_foreign(f.__module__)]
+
+
+def things_reached(roots: Iterable[object]) -> list[object]:
+    """Everything but numbers and text that the given callables can reach in the same ways, and they themselves."""
     seen: dict[int, object] = {}  # kept alive: the id of an object that is gone may be given to another
     waiting: list[object] = list(roots)
     while waiting:
@@ -39,9 +43,7 @@ def subject_functions(roots: Iterable[object]) -> list[FunctionType]:
             continue
         seen[id(thing)] = thing
         waiting.extend(_reachable(thing))
-        if isinstance(thing, FunctionType) and not is_foreign(thing.__module__):
-            found[id(thing)] = thing
-    return list(found.values())
+    return list(seen.values())
 
 
 def nested_codes(code: CodeType) -> Iterator[CodeType]:

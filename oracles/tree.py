@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,16 @@ def map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
         return function(value)
     if isinstance(value, Mapping):
         return {key: map_leaves(function, item) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(map_leaves(function, item) for item in value))
     if isinstance(value, list | tuple):
-        return type(value)(map_leaves(function, item) for item in value)
+        return of_kind(value, (map_leaves(function, item) for item in value))
     if isinstance(value, np.ndarray):
         return value.copy()
     return value
+
+
+def of_kind(sequence: list[Any] | tuple[Any, ...], items: Iterable[Any]) -> Any:
+    """A list or tuple of the same type with other items. A NamedTuple takes them one by one."""
+    return type(sequence)(*items) if hasattr(sequence, "_fields") else type(sequence)(items)
 
 
 def replace_leaves(value: Any, replacements: list[Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from oracles.ball import BallArray, lift
-from oracles.tree import is_float_leaf, leaves, map_leaves, match, replace_leaves
+from oracles.leftovers import leave_no_balls
+from oracles.tree import is_float_leaf, leaves, map_leaves, match, of_kind, replace_leaves
 
 Array = np.ndarray[Any, Any]
 
@@ -47,8 +48,7 @@ class Trial:
     @cached_property
     def names(self) -> list[str]:
         """What each differentiated leaf is called: the parameter's own name, with its path in a container."""
-        parameters = self.labels or _parameter_names(self.subject[0])
-        roots = [parameters[i] if i < len(parameters) else f"args[{i}]" for i in self.wrt]
+        roots = [self.labels[i] for i in self.wrt] if self.labels else _roots(self.subject[0], self.wrt)
         return [root + path for root, i in zip(roots, self.wrt, strict=True) for path, _ in leaves(self.args[i])]
 
     @cached_property
@@ -70,6 +70,7 @@ class Trial:
 
     def leave_floats(self) -> None:
         """Run once more on floats, so that objects that keep what they computed do not hold balls afterwards."""
+        leave_no_balls(self.subject)  # what it adds to would pass them on
         with np.errstate(all="ignore"):
             self.value(self.arguments(lifted=False))
             self.gradient(self.arguments(lifted=False))
@@ -91,6 +92,12 @@ def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
         return ()
 
 
+def _roots(function: Callable[..., Any], positions: Sequence[int]) -> list[str]:
+    """What the arguments at these positions are called."""
+    parameters = _parameter_names(function)
+    return [parameters[i] if i < len(parameters) else f"args[{i}]" for i in positions]
+
+
 def _copy(leaf: Any) -> Any:
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
@@ -107,7 +114,7 @@ def _map_arrays(function: Callable[[Array], Any], value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _map_arrays(function, v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_map_arrays(function, v) for v in value)
+        return of_kind(value, (_map_arrays(function, v) for v in value))
     return value
 
 
@@ -117,8 +124,8 @@ def as_floats(value: Any) -> Any:
         return float(value)
     if isinstance(value, Mapping):
         return {key: as_floats(item) for key, item in value.items()}
-    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return type(value)(as_floats(item) for item in value)
+    if isinstance(value, list | tuple):
+        return of_kind(value, (as_floats(item) for item in value))
     return value
 
 
@@ -128,14 +135,20 @@ def _checked_wrt(args: Sequence[Any], wrt: int | Sequence[int]) -> tuple[int, ..
             if isinstance(leaf, np.matrix | np.ma.MaskedArray):
                 kind = type(leaf).__name__
                 raise TypeError(f"args[{i}]{path}: expected a plain array, got {kind}; pass np.asarray of it")
-    positions = (wrt,) if isinstance(wrt, int) else tuple(wrt)
+    positions = tuple(wrt) if isinstance(wrt, Iterable) else (wrt,)
     for i in positions:
-        if not isinstance(i, int) or not -len(args) <= i < len(args):
+        if not isinstance(i, int | np.integer) or not -len(args) <= i < len(args):
             raise ValueError(f"wrt: expected positions of the {len(args)} arguments, got {i!r}")
+        for path, leaf in leaves(args[i]):
+            if np.result_type(leaf) == np.float16:
+                raise TypeError(f"args[{i}]{path}: expected float64 or float32, got float16; pass .astype(np.float64)")
         if not any(True for _ in leaves(args[i])):
             kind = f"{type(args[i]).__name__} {getattr(args[i], 'dtype', '')}".strip()
             raise ValueError(f"wrt: argument {i} ({kind}) has no float array to differentiate by; give a float64 array")
-    return tuple(i % len(args) for i in positions)
+    found = tuple(int(i) % len(args) for i in positions)
+    if len(set(found)) < len(found):
+        raise ValueError(f"wrt: expected every argument once, got {wrt!r}")
+    return found
 
 
 def loss_trial(
@@ -143,10 +156,11 @@ def loss_trial(
 ) -> Trial:
     """A trial of `loss(*args)` (a scalar, or one number per sample) and `gradient(*args)`."""
     positions = _checked_wrt(args, wrt)
+    names = _roots(loss, positions)
 
     def claimed(arguments: Sequence[Any]) -> list[Any]:
         made = gradient(*arguments)
-        return _matched(made, [args[i] for i in positions], isinstance(wrt, int))
+        return _matched(made, [args[i] for i in positions], not isinstance(wrt, Iterable), names)
 
     return Trial((loss, gradient), lambda arguments: loss(*arguments), claimed, tuple(args), positions)
 
@@ -167,6 +181,7 @@ def layer_trial(
     positions = _checked_wrt(
         args, [i for i, a in enumerate(args) if any(True for _ in leaves(a))] if wrt is None else wrt
     )
+    names = _roots(forward, positions)
     sample = forward(*(map_leaves(_copy, a) for a in args))
     outputs, _ = _split(sample)
     if not all(is_float_leaf(out) for out in outputs):
@@ -194,7 +209,7 @@ def layer_trial(
                 result = backward(*given, cache)
             else:
                 result = backward(*given) if keeps_its_own_cache else backward(*given, *arguments)
-            return _matched(result, [args[i] for i in positions], len(positions) == 1)
+            return _matched(result, [args[i] for i in positions], len(positions) == 1, names)
 
         return given, claimed
 
@@ -224,11 +239,22 @@ def _split(made: Any) -> tuple[tuple[Any, ...], Any]:
     return outputs, made[-1]
 
 
-def _matched(gradient: Any, arguments: list[Any], single: bool) -> list[Any]:
+def _matched(gradient: Any, arguments: list[Any], single: bool, names: Sequence[str]) -> list[Any]:
+    if not single and not (isinstance(gradient, list | tuple) and len(gradient) == len(arguments)):
+        came = f"{len(gradient)} parts" if isinstance(gradient, list | tuple) else type(gradient).__name__
+        raise ContractError(
+            f"gradient: expected {len(arguments)} parts, one for each of {', '.join(names)}, got {came}; "
+            "wrt says for which arguments there are gradients"
+        )
     try:
         if single:
             if isinstance(gradient, tuple) and len(gradient) == 1 and is_float_leaf(arguments[0]):
                 raise ValueError("gradient: expected an array, got a tuple of one; return it without the comma")
+            if isinstance(gradient, tuple) and is_float_leaf(arguments[0]):
+                raise ValueError(
+                    f"gradient: expected an array, for {names[0]} alone, got a tuple of {len(gradient)}; "
+                    "wrt says for which arguments there are gradients"
+                )
             return match(gradient, arguments[0])
         return match(gradient, tuple(arguments))
     except ValueError as error:

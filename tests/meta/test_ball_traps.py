@@ -96,6 +96,14 @@ def test_the_message_names_values_index_and_count() -> None:
     assert str(sign.value).endswith("(2 of 4 comparisons open)")
 
 
+def test_a_tie_of_what_is_computed_twice_says_what_to_do() -> None:
+    x = lift(np.array([1.0, -2.0]))
+    assert (x == x.max()).tolist() == [True, False]
+    inexact = x / 3
+    with pytest.raises(UndecidedComparisonError, match=r"so compute it once, as z in z == z\.max\(\)"):
+        -inexact == np.max(-inexact)  # noqa: B015
+
+
 def lenient(relation: str, a: Any, b: Any) -> Any:
     """Comparison as interval libraries do it by default: False where it is not certain."""
     return np.asarray(ball_comparisons.RELATIONS[relation][0](a, b), dtype=bool)

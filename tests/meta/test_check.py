@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -259,6 +259,25 @@ def test_the_fallback_sees_a_wrong_entry(
     assert "1 of 6 entries differ" in refused(forward, wrong, X)
 
 
+def as_float_relu(x: Array) -> float:
+    return float(np.sum(np.maximum(2 * x, 0) * x[1]))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+def test_the_fallback_takes_any_derivative_between_the_one_sided_ones_at_a_kink(slope: float) -> None:
+    """As the certificate does: a central difference takes the one in the middle."""
+
+    def gradient(x: Array) -> Array:
+        on = np.where(x == 0, slope, x > 0)
+        return 2 * x[1] * on + np.array([0.0, np.sum(np.maximum(2 * x, 0)), 0.0])
+
+    x = np.array([0.0, 1.5, -1.0])
+    verdict = check(as_float_relu, gradient, x)
+    assert verdict.ok
+    assert ("1 on a kink" in found(verdict, "differences")) == (slope != 0.5)
+    assert "1 of 3 entries differ, in x[0]" in refused(as_float_relu, lambda x: gradient(x) + (x == 0) * 3.5, x)
+
+
 def test_the_fallback_handles_many_parameters() -> None:
     x = np.random.default_rng(3).normal(size=2000)
     assert check(erf_loss, erf_gradient, x).ok
@@ -271,9 +290,129 @@ def test_the_fallback_handles_many_parameters() -> None:
     assert "entries differ" in refused(erf_loss, wrong, x)
 
 
+def test_the_fallback_says_what_it_could_have_missed_of_entries_that_are_small_beside_others() -> None:
+    x = np.full(1000, 1e3)
+    x[5] = 1e-3
+
+    def wrong(x: Array) -> Array:
+        return 2 * x * np.where(np.arange(len(x)) == 5, 3, 1)
+
+    verdict = check(lambda x: float(np.sum(x * x)), wrong, x)
+    assert verdict.ok
+    assert verdict.agreement is not None
+    assert verdict.agreement.detection > 2
+    assert found(verdict, "differences (512 directions)").count("1000 entries") == 1
+
+
+def test_the_fallback_says_where_there_are_zeros_only() -> None:
+    verdict = check(lambda x: float(np.sum(np.maximum(x, 0))), lambda x: np.zeros(3), -np.ones(3))
+    assert "(3 entries; what can be compared is 0)" in found(verdict, "differences")
+
+
 def test_what_the_subject_raises_is_raised() -> None:
     def broken(x: Array) -> Array:
         raise KeyError("W3")
 
     with pytest.raises(KeyError, match="W3"):
         check(loss, broken, X)
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------
+
+
+def product(u: Array, v: Array) -> Array:
+    return np.sum(u * v * v)
+
+
+def product_gradient(u: Array, v: Array) -> tuple[Array, Array]:
+    return v * v, 2 * u * v
+
+
+@pytest.mark.parametrize("wrt", [(0, 0), (0, -2)])
+def test_an_argument_named_twice_is_refused(wrt: tuple[int, ...]) -> None:
+    """As two parameters it would move as one, and the right gradient would be called wrong."""
+    with pytest.raises(ValueError, match="wrt: expected every argument once"):
+        check(product, product_gradient, X, X, wrt=wrt)
+
+
+def test_positions_may_be_numbers_of_numpy() -> None:
+    assert check(product, lambda u, v: 2 * u * v, X, X, wrt=np.int64(1)).certified  # type: ignore[arg-type]
+    assert check(product, product_gradient, X, X, wrt=np.arange(2)).certified  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"wrt: expected positions of the 2 arguments, got 1\.5"):
+        check(product, product_gradient, X, X, wrt=1.5)  # type: ignore[arg-type]
+
+
+def test_half_precision_is_refused() -> None:
+    """Differences of it are rounding and nothing else, and the right gradient would be called wrong."""
+    with pytest.raises(TypeError, match=r"args\[0\]: expected float64 or float32, got float16"):
+        check(loss, gradient, X.astype(np.float16))
+
+
+def test_arguments_that_cannot_be_copied_are_named() -> None:
+    with pytest.raises(TypeError, match=r"expected what copy\.deepcopy can copy, got ndarray, module"):
+        check(lambda x, xp: xp.sum(x * x), lambda x, xp: 2 * x, X, np)
+
+
+def test_too_few_gradients_are_told_with_the_names_of_the_arguments() -> None:
+    message = refused(product, lambda u, v: (v * v,), X, X, wrt=(0, 1))
+    assert "expected 2 parts, one for each of u, v, got 1 parts; wrt says" in message
+
+
+def test_a_gradient_too_many_is_told_with_the_name_of_the_argument() -> None:
+    """As by a backward that returns None for whole numbers."""
+    message = refused(lambda u, rows: np.sum(u[rows] ** 2), lambda u, rows: (2 * u, None), X, np.arange(6))
+    assert "expected an array, for u alone, got a tuple of 2; wrt says" in message
+
+
+class Line(NamedTuple):
+    slope: Array
+    offset: float
+
+
+def test_a_named_tuple_of_parameters_is_certified() -> None:
+    def distance(line: Line, x: Array) -> Array:
+        return np.sum((line.slope * x + line.offset) ** 2)
+
+    def slopes(line: Line, x: Array) -> Line:
+        residual = line.slope * x + line.offset
+        return Line(2 * residual * x, np.sum(2 * residual))
+
+    assert check(distance, slopes, Line(X, 0.3), X).certified
+
+
+# --- what is left behind ----------------------------------------------------------------------------------------------
+
+RUNNING_MEAN = np.zeros(6)
+
+
+class Trainer:
+    losses_of_all = 0.0
+
+    def __init__(self) -> None:
+        self.total, self.history, self.by_name = 0.0, [0.0], {"last": 0.0}
+
+    def loss(self, x: Array) -> Array:
+        global RUNNING_MEAN
+        RUNNING_MEAN = 0.9 * RUNNING_MEAN + 0.1 * x
+        made = loss(x)
+        self.total += made
+        self.history.append(made)
+        self.by_name["sum"] = self.by_name.get("sum", 0.0) + made
+        Trainer.losses_of_all += made
+        return made
+
+
+def test_what_a_subject_adds_up_or_collects_holds_floats_afterwards() -> None:
+    trainer, count = Trainer(), 0.0
+
+    def counted(x: Array) -> Array:
+        nonlocal count
+        count = count + np.sum(x)
+        return gradient(x)
+
+    assert check(trainer.loss, counted, X).certified
+    kept = (trainer.total, *trainer.history, trainer.by_name["sum"], Trainer.losses_of_all, count)
+    assert {type(value) for value in kept} <= {float, np.float64}
+    assert type(RUNNING_MEAN) is np.ndarray
+    assert RUNNING_MEAN.dtype == np.float64
+    assert np.isfinite([*kept, *RUNNING_MEAN]).all()

@@ -365,3 +365,24 @@ def test_an_object_that_cannot_be_copied_is_refused() -> None:
     net.log = (line for line in "ab")
     with pytest.raises(TypeError, match=r"net: expected an object that copy.deepcopy can copy, got Tiny"):
         check_object(net, loss, backward, 2.0, 1.0)
+
+
+def test_a_gradient_that_an_earlier_backward_left_behind_is_no_parameter() -> None:
+    """A network that has been trained has its last gradients in attributes of the names that the keys have."""
+
+    class Linear:
+        def __init__(self) -> None:
+            self.W = np.array([[0.3, -0.7], [1.1, 0.4]])
+
+        def loss(self, x: Array) -> Any:
+            return np.sum((x @ self.W) ** 2)
+
+        def backward(self, x: Array) -> dict[str, Array]:
+            self.dW = 2 * x.T @ (x @ self.W)
+            return {"dW": self.dW}
+
+    net, x = Linear(), np.array([[0.5, -1.5]])
+    net.backward(x)
+    verdict = check_object(net, Linear.loss, Linear.backward, x)
+    assert verdict.certified
+    assert all(finding.what != "not covered" for finding in verdict.findings)
