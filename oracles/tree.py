@@ -61,7 +61,8 @@ def match(gradient: Any, argument: Any, path: str = "") -> list[Any]:
     if is_float_leaf(argument):
         if is_float_leaf(gradient) or isinstance(gradient, int | np.ndarray | np.number):
             return [gradient]
-        raise ValueError(f"gradient{path}: expected an array or a number, got {type(gradient).__name__}")
+        advice = f"; return np.array(...) of its {len(gradient)} items" if isinstance(gradient, list) else ""
+        raise ValueError(f"gradient{path}: expected an array or a number, got {type(gradient).__name__}{advice}")
     if isinstance(argument, Mapping):
         wanted = {key for key, item in argument.items() if any(True for _ in leaves(item))}
         if not isinstance(gradient, Mapping):
@@ -81,7 +82,9 @@ def match(gradient: Any, argument: Any, path: str = "") -> list[Any]:
         wanted_at = [i for i, item in enumerate(argument) if any(True for _ in leaves(item))]
         if not isinstance(gradient, list | tuple) or len(gradient) != len(wanted_at):
             came = f"{len(gradient)} parts" if isinstance(gradient, list | tuple) else type(gradient).__name__
-            raise ValueError(f"gradient{path}: expected {len(wanted_at)} parts, got {came}")
+            whole = len(wanted_at) < len(argument)
+            advice = "; what has no float in it is a constant: write 1.0 for 1" if whole else "; return a list or tuple"
+            raise ValueError(f"gradient{path}: expected {len(wanted_at)} parts, got {came}{advice}")
         return [
             part
             for item, i in zip(gradient, wanted_at, strict=True)

@@ -140,10 +140,26 @@ def test_a_second_run_has_to_give_the_same_bits() -> None:
         pytest.param(lambda x: gradient(x).astype(np.float32), "expected dtype float64, got float32", id="float32"),
         pytest.param(lambda x: None, "expected an array or a number, got NoneType", id="nothing"),
         pytest.param(lambda x: {"x": gradient(x)}, "expected an array or a number, got dict", id="dict"),
+        pytest.param(
+            lambda x: gradient(x).tolist(),
+            "expected an array or a number, got list; return np.array(...) of its 6 items",
+            id="list",
+        ),
     ],
 )
 def test_shapes_and_types_have_to_fit(wrong: Callable[[Array], Any], complaint: str) -> None:
     assert complaint in refused(loss, wrong, X)
+
+
+@pytest.mark.parametrize(
+    ("params", "made", "complaint"),
+    [
+        ([1.5, 2.5], np.array([2.5, 1.5]), "expected 2 parts, got ndarray; return a list or tuple"),
+        ([1, 2.5], [2.5, 1.0], "expected 1 parts, got 2 parts; what has no float in it is a constant: write 1.0 for 1"),
+    ],
+)
+def test_the_parts_of_a_list_have_to_fit(params: list[float], made: Any, complaint: str) -> None:
+    assert complaint in refused(lambda p: p[0] * p[1], lambda p: made, params)
 
 
 def test_nan_where_the_loss_is_finite() -> None:
