@@ -16,7 +16,7 @@ from oracles.mutation_body import Body, Edit
 from oracles.mutation_operators import Operator
 from oracles.mutation_source import Piece, read, rebuilt, splice
 from oracles.reachable import cells, is_foreign, names_in, nested_codes, subject_functions
-from oracles.repair_operators import is_harmless
+from oracles.repair_limits import is_harmless
 from oracles.trial import Trial
 from oracles.watching import codes_run_by
 
