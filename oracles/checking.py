@@ -250,7 +250,7 @@ def _first_run(trial: Trial, args: tuple[Any, ...], before: Sequence[dict[str, K
         return value, trial.gradient(args)
     except ContractError:
         raise
-    except Exception as error:
+    except Exception as error:  # of any kind: spoilt arguments can make the subject raise anything
         if changed := _changed(trial, args, before):
             told = f"{type(error).__name__}: {error}"
             raise ContractError(f"changes its arguments ({', '.join(changed)}), and raises {told}") from error

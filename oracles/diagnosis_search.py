@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from oracles.certificate import Certificate, certify_trial
 from oracles.diagnosis_bench import Bench
 from oracles.diagnosis_edits import Repair, editables, functions_run
 from oracles.diagnosis_intermediates import intermediates
 from oracles.diagnosis_places import Place, Places, places_of
-from oracles.diagnosis_smaller import smaller
+from oracles.diagnosis_smaller import numbers_in, smaller
 from oracles.mutation_operators import Operator
 from oracles.repairs import ROUNDS, STATE, SUBTLE
-from oracles.tree import leaves
 from oracles.trial import Trial
 from oracles.verdict import Ruling
 from oracles.watching import TooLong
@@ -56,8 +53,7 @@ def search(trial: Trial, certificate: Certificate) -> Found:
 class _Search:
     def __init__(self, trial: Trial, bench: Bench) -> None:
         self.trial, self.bench = trial, bench
-        numbers = sum(np.size(leaf) for a in bench.trial.args for _, leaf in leaves(a))
-        self.cost = _COMPILING + bench.lines * (_LINE + _LINE * numbers // _NUMBERS)
+        self.cost = _COMPILING + bench.lines * (_LINE + _LINE * numbers_in(bench.trial) // _NUMBERS)
         self.left, self.proved = BUDGET, 0
 
     def run(self, places: Places, shared: set[int]) -> Found:
@@ -123,7 +119,7 @@ class _Search:
                 for at, trial in enumerate(trials):
                     if at == 0 and trial is self.trial:
                         continue
-                    made = certify_trial(lambda trial=trial: trial)  # type: ignore[misc]
+                    made = certify_trial(lambda trial=trial: trial)  # type: ignore[misc]  # mypy infers no default of a lambda
                     if made.ruling is Ruling.WRONG or (at != 1 and not made.ok):
                         return None
         except TooLong:

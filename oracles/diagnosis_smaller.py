@@ -20,12 +20,13 @@ def smaller(trial: Trial, certificate: Certificate) -> tuple[Trial, Certificate]
     """The trial with its long axes cut, the longest first, wherever that is proved wrong too; and its certificate."""
     lengths = {n for a in trial.args for _, leaf in leaves(a) for n in np.shape(leaf) if n > _SHORT}
     for length in sorted(lengths, reverse=True):
-        if _numbers(trial) > _MANY and (made := resized(trial, length, _SHORT)) is not None:
-            again = certify_trial(lambda made=made: made)  # type: ignore[misc]
+        if numbers_in(trial) > _MANY and (made := resized(trial, length, _SHORT)) is not None:
+            again = certify_trial(lambda made=made: made)  # type: ignore[misc]  # mypy infers no default of a lambda
             if again.ruling is Ruling.WRONG:
                 trial, certificate = made, again
     return trial, certificate
 
 
-def _numbers(trial: Trial) -> int:
+def numbers_in(trial: Trial) -> int:
+    """How many floats its arguments hold."""
     return sum(np.size(leaf) for a in trial.args for _, leaf in leaves(a))
